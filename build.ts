@@ -1,0 +1,138 @@
+/** Bundles `extension/`: into the page that the server carries in itself, and by `bun run build` into the two extensions. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import manifest from './extension/manifest.json' with { type: 'json' }
+import { version } from './package.json' with { type: 'json' }
+
+const SOURCE = join(import.meta.dir, 'extension')
+
+export interface PageFile {
+  path: string
+  type: string
+  /** Whether its name changes with its content. */
+  isHashed: boolean
+  /** Both base64. A file that does not shrink has no `gzip`. */
+  body: string
+  gzip?: string
+}
+
+/** What is not in the extension's popup: a phone can install the page. */
+const PAGE_HEAD =
+  '<link rel="manifest" href="/app.webmanifest"><link rel="apple-touch-icon" href="/icons/180.png">' +
+  '<meta name="theme-color" content="#4338ca">'
+
+/** Crawlers find the page; codes and the API are none of their business, and would only cost them misses. */
+const ROBOTS = 'User-agent: *\nAllow: /$\nAllow: /assets/\nDisallow: /\n'
+
+/** Every file of the web page. Runs as a macro, where `Bun.build` is forbidden: hence the child process. */
+export function bundlePage(): PageFile[] {
+  const out = mkdtempSync(join(tmpdir(), 'extextcloud-'))
+  try {
+    const naming = ['entry', 'chunk', 'asset'].map((kind) => `--${kind}-naming=[name]-[hash].[ext]`)
+    const entries = ['popup.html', 'offline.ts'].map((name) => join(SOURCE, name))
+    const { success, stderr } = Bun.spawnSync(
+      [process.execPath, 'build', ...entries, '--minify', '--public-path=/assets/', `--outdir=${out}`, ...naming],
+      { env: { ...process.env, NODE_ENV: 'production' } },
+    )
+    if (!success) throw new Error(`The page could not be bundled: ${stderr}`)
+
+    const bundled = readdirSync(out).map((name) => {
+      const content = readFileSync(join(out, name))
+      if (name.endsWith('.html'))
+        return pageFile('/', 'page.html', content.toString().replace('</head>', `${PAGE_HEAD}</head>`))
+      // Its address is what browsers know it by, and its folder is what it may serve.
+      if (name.startsWith('offline-')) return pageFile('/offline.js', name, content)
+      return { ...pageFile(`/assets/${name}`, name, content), isHashed: true }
+    })
+    const icons = readdirSync(join(SOURCE, 'icons')).filter((name) => name.endsWith('.png'))
+    return [
+      ...bundled,
+      ...icons.map((name) => pageFile(`/icons/${name}`, name, readFileSync(join(SOURCE, 'icons', name)))),
+      pageFile('/app.webmanifest', 'app.webmanifest', readFileSync(join(SOURCE, 'app.webmanifest'))),
+      pageFile('/robots.txt', 'robots.txt', ROBOTS),
+      // Some browsers ask for it by this name, whatever the page says.
+      pageFile('/favicon.ico', '32.png', readFileSync(join(SOURCE, 'icons/32.png'))),
+    ]
+  } finally {
+    rmSync(out, { recursive: true })
+  }
+}
+
+function pageFile(path: string, name: string, content: string | Buffer): PageFile {
+  const body = Buffer.from(content)
+  const gzip = gzipSync(body, { level: 9 })
+  return {
+    path,
+    type: name.endsWith('.webmanifest') ? 'application/manifest+json' : Bun.file(name).type,
+    isHashed: false,
+    body: body.toString('base64'),
+    ...(gzip.length < body.length * 0.9 && { gzip: gzip.toString('base64') }),
+  }
+}
+
+/** What the two browsers disagree on. */
+const BROWSERS = {
+  chromium: {
+    minimum_chrome_version: '127',
+    background: { service_worker: 'background.js', type: 'module' },
+    permissions: ['offscreen'],
+  },
+  firefox: {
+    background: { scripts: ['background.js'], type: 'module' },
+    browser_specific_settings: {
+      gecko: {
+        id: 'extextcloud@extextcloud.com',
+        strict_min_version: '142.0',
+        data_collection_permissions: { required: ['none'] },
+      },
+    },
+    permissions: [],
+  },
+}
+
+/** Builds the extension for one browser into `out` and `out.zip`. The same source makes the same bytes, in every checkout that it is run from. */
+export async function buildExtension(browser: keyof typeof BROWSERS, out: string, server: string) {
+  await rm(out, { recursive: true, force: true })
+  const pages = ['popup.html', 'options.html', ...(browser === 'chromium' ? ['offscreen.html'] : [])]
+  await Bun.build({
+    entrypoints: [...pages, 'background.ts'].map((name) => join(SOURCE, name)),
+    outdir: out,
+    naming: '[name].[ext]',
+    define: { SERVER_URL: JSON.stringify(server), BROWSER: JSON.stringify(browser) },
+    minify: { syntax: true },
+  })
+  const { permissions, ...ofBrowser } = BROWSERS[browser]
+  const extension = {
+    ...manifest,
+    ...ofBrowser,
+    version,
+    permissions: [...manifest.permissions, ...permissions].sort(),
+  }
+  await writeFile(join(out, 'manifest.json'), `${JSON.stringify(extension, null, 2)}\n`)
+  await cp(join(SOURCE, '_locales'), join(out, '_locales'), { recursive: true })
+  await Promise.all(Object.values(manifest.icons).map((icon) => cp(join(SOURCE, icon), join(out, icon))))
+
+  const files = (await readdir(out, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+  const contents = await Promise.all(
+    files.map(async (file) => [relative(out, file).replaceAll('\\', '/'), await readFile(file)] as const),
+  )
+  // Imported here, since it is not installed where the server only starts and bundles its page.
+  const { zipSync } = await import('fflate')
+  // The earliest time that a zip can tell.
+  await writeFile(`${out}.zip`, zipSync(Object.fromEntries(contents), { level: 9, mtime: new Date(1980, 0, 1) }))
+}
+
+if (import.meta.main) {
+  const server = new URL(process.env.SERVER_URL || 'https://www.extextcloud.com').origin
+  for (const browser of ['chromium', 'firefox'] as const) {
+    const out = join(import.meta.dir, 'dist/extension', browser)
+    await buildExtension(browser, out, server)
+    console.log(`${relative('.', out)} and its zip, for ${server}`)
+  }
+}

@@ -1,0 +1,3 @@
+DROP TABLE `text`;
+--> statement-breakpoint
+DROP TABLE `code`;

@@ -1,0 +1,36 @@
+/** The two tables of the database. A code is always in exactly one of them. */
+import { sql } from 'drizzle-orm'
+import * as t from 'drizzle-orm/sqlite-core'
+
+/** The pool: the codes that are free to be lent. Made `WITHOUT ROWID`, which drizzle cannot express. */
+export const code = t.sqliteTable('code', {
+  /** Four letters, each a–z or A–Z. */
+  code: t.text().primaryKey(),
+  /** Not lent again before this moment, in milliseconds since 1970; null for a code that was never lent. */
+  restsUntil: t.integer(),
+})
+
+/** The texts that are stored, each under the code that it was lent. */
+export const text = t.sqliteTable(
+  'text',
+  {
+    /** The four letters that the writer was given. */
+    code: t.text().primaryKey(),
+    /** The text itself, byte for byte. */
+    body: t.text().notNull(),
+    /** Argon2id in PHC format; null for a text without a password. */
+    passwordHash: t.text(),
+    /** Whether the first successful load deletes the text. */
+    once: t.integer({ mode: 'boolean' }).notNull(),
+    /** SHA-256 of the erase token, which only the writer knows. It also tells this text from a later one with the same code. */
+    eraseTokenHash: t.blob({ mode: 'buffer' }).notNull(),
+    /** Milliseconds since 1970. */
+    createdAt: t.integer().notNull(),
+    /** Milliseconds since 1970; from this moment on the text is gone. */
+    expiresAt: t.integer().notNull(),
+  },
+  (text) => [
+    // The size rides along so that the bytes stored are summed from the index, without reading a text.
+    t.index('text_expires_at').on(text.expiresAt, sql`octet_length(${text.body})`),
+  ],
+)

@@ -1,0 +1,104 @@
+/** Opens the SQLite file: its pragmas, its permissions, and who may have it. */
+import { Database } from 'bun:sqlite'
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+export const MEMORY = ':memory:'
+
+/** "exTC", the mark in the file's head by which a database of ours is told from one that is not to be touched. */
+const APPLICATION_ID = 0x65785443
+
+function openSqlite(path: string): Database {
+  const isNew = path !== MEMORY && statSync(path).size === 0
+  const sqlite = new Database(path, { strict: true })
+  // Another process (a backup, a shell) may hold the file for a moment. Longer than this, requests had better be told.
+  sqlite.run('PRAGMA busy_timeout = 100')
+  // Gives the room of deleted texts back to the disk. Takes effect only before the first page is written.
+  sqlite.run('PRAGMA auto_vacuum = INCREMENTAL')
+  if (isNew) sqlite.run(`PRAGMA application_id = ${APPLICATION_ID}`)
+  // Each commit is on the disk before it is answered.
+  sqlite.run('PRAGMA synchronous = FULL')
+  // What is deleted is overwritten with zeros.
+  sqlite.run('PRAGMA secure_delete = ON')
+  return sqlite
+}
+
+/**
+ * Opens the database at `path` for this process alone, and brings it to the schema that is asked for. It is made where
+ * it is missing, readable by its owner alone; SQLite gives its -wal and -shm files the same mode.
+ * @returns the database, and what lets go of the file once it is closed
+ * @throws an Error of one line where the file is not ours, or another process has it; nothing was changed then
+ */
+export function openLocked(path: string, migrate: (sqlite: Database) => void) {
+  let unlock = () => {}
+  let sqlite: Database | undefined
+  try {
+    if (path !== MEMORY) {
+      refuseForeign(path)
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+      closeSync(openSync(path, 'a', 0o600))
+      // By its real name, so that a link to the file is no way around the lock.
+      unlock = lock(realpathSync(path))
+      chmodSync(path, 0o600)
+    }
+    sqlite = openSqlite(path)
+    migrate(sqlite)
+    // Readers and the writer do not wait for each other, and a backup can be taken while the server runs. Only now,
+    // since the pool is filled in one transaction, which would double the file in the log.
+    sqlite.run('PRAGMA journal_mode = WAL')
+    return { sqlite, unlock }
+  } catch (error) {
+    sqlite?.close()
+    unlock()
+    // A code is what the system and SQLite give their errors; ours are sentences already.
+    throw error instanceof Error && 'code' in error ? new Error(`Cannot open ${path}: ${error.message}`) : error
+  }
+}
+
+/** Opens an existing file for reading. Throws an Error of one line where there is none. */
+export function openForReading(path: string): Database {
+  if (!existsSync(path)) throw new Error(`There is no database at ${path}.`)
+  refuseForeign(path)
+  return new Database(path, { strict: true, readonly: true })
+}
+
+/** Throws an Error of one line where `path` is anything but a database of ours, or an empty file. */
+function refuseForeign(path: string) {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (!stat || (stat.isFile() && stat.size === 0)) return
+  const head = Buffer.alloc(72) // https://www.sqlite.org/fileformat.html#the_database_header
+  if (stat.isFile()) {
+    const file = openSync(path, 'r')
+    readSync(file, head)
+    closeSync(file)
+  }
+  if (head.toString('latin1', 0, 15) !== 'SQLite format 3' || head.readUInt32BE(68) !== APPLICATION_ID) {
+    throw new Error(`${path} is not a database of extextcloud. Nothing was changed.`)
+  }
+}
+
+/**
+ * Makes this process the only one that serves or migrates `path`: two servers would count limits twice and sweep twice.
+ * The lock is an exclusive SQLite transaction on an empty file beside the database: the system ends it with the
+ * process, however that ends, and it hinders neither backups nor shells.
+ */
+function lock(path: string): () => void {
+  closeSync(openSync(`${path}.lock`, 'a', 0o600))
+  const lock = new Database(`${path}.lock`)
+  try {
+    lock.run('BEGIN EXCLUSIVE')
+  } catch (error) {
+    lock.close()
+    throw isBusy(error) ? new Error(`Another process is using ${path}: stop it first.`) : error
+  }
+  return () => lock.close()
+}
+
+/** The name of an SQLite result code, such as `SQLITE_FULL`; undefined for any other error. */
+export function sqliteCode(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : undefined
+}
+
+/** Whether an error says that another process holds the file. */
+export const isBusy = (error: unknown): boolean => sqliteCode(error)?.startsWith('SQLITE_BUSY') ?? false

@@ -1,0 +1,170 @@
+/** The extension while its popup is closed: what the popup asked for, and the two entries of the context menu. */
+import {
+  DEFAULT_EXPIRY,
+  draft,
+  type Field,
+  history,
+  kept,
+  loadHere,
+  type Outcome,
+  Problem,
+  type Wish,
+  writeHere,
+} from './api.ts'
+import { copy } from './clipboard.ts'
+import { spell } from './code.ts'
+import { duration, message, problemKey, speak } from './messages.ts'
+
+/** Which of the two builds this is: `bun run build` writes it here. */
+declare const BROWSER: 'chromium' | 'firefox'
+
+const SEND = 'send-selection'
+const LOAD = 'load-into-field'
+
+/** Milliseconds between two signs of life. */
+const AWAKE = 20_000
+
+/** Milliseconds: browsers take more for none at all. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
+chrome.runtime.onInstalled.addListener(createMenu)
+chrome.storage.onChanged.addListener(({ language }) => language && createMenu())
+
+void refreshBadge()
+chrome.storage.onChanged.addListener(({ history }) => history && refreshBadge())
+
+/** Takes a code whose text is gone off the badge: at once while this is awake, else when it is next. */
+async function refreshBadge() {
+  const code = await chrome.action.getBadgeText({})
+  if (!code) return
+  const lent = (await history()).find((lent) => lent.code === code)
+  if (lent) setTimeout(refreshBadge, Math.min(lent.expiresAt - Date.now(), LONGEST_TIMER))
+  else await chrome.action.setBadgeText({ text: '' })
+}
+
+async function createMenu() {
+  speak(await kept.get('language'))
+  await chrome.contextMenus.removeAll()
+  chrome.contextMenus.create({ id: SEND, contexts: ['selection'], title: message('sendSelection') })
+  chrome.contextMenus.create({ id: LOAD, contexts: ['editable'], title: message('loadIntoField') })
+}
+
+chrome.contextMenus.onClicked.addListener(({ menuItemId, selectionText = '', frameId = 0 }, tab) => {
+  const field = { tabId: tab?.id ?? -1, frameId, askedAt: Date.now() }
+  if (menuItemId === SEND) void sendSelection(field, selectionText)
+  if (menuItemId === LOAD) askForCode(field)
+})
+
+chrome.runtime.onMessage.addListener((wish: Wish, _sender, answer: (outcome: Outcome) => void) => {
+  void fulfil(wish).then(answer)
+  return true
+})
+
+/** Does what the popup wishes, and leaves the result where a popup that is opened again finds it. */
+async function fulfil(wish: Wish): Promise<Outcome> {
+  // Once the popup has closed, browsers end a background that does nothing of theirs for half a minute.
+  const staysAwake = setInterval(() => chrome.runtime.getPlatformInfo(), AWAKE)
+  try {
+    if ('write' in wish) {
+      const lent = await writeHere(wish.write)
+      if ((await draft.get('text')) === wish.write.text) await draft.set('text', undefined)
+      await Promise.all([draft.set('written', lent), draft.set('once', undefined)])
+      return { done: lent }
+    }
+    const loaded = await loadHere(wish.load.code, wish.load.password)
+    await draft.set('loaded', loaded)
+    return { done: loaded }
+  } catch (thrown) {
+    const { reason, details } = Problem.of(thrown)
+    return { problem: { reason, details } }
+  } finally {
+    clearInterval(staysAwake)
+  }
+}
+
+/** Writes what is selected; tells the code by a notification, on the badge and on the clipboard. */
+async function sendSelection(place: Field, selectionText: string) {
+  speak(await kept.get('language'))
+  try {
+    const text = (await exactSelection(place)) || selectionText
+    const lent = await writeHere({ text, expiresIn: (await kept.get('expiresIn')) ?? DEFAULT_EXPIRY, once: false })
+    await Promise.all([draft.set('written', lent), draft.set('tab', 'write')])
+    const isCopied = await copyFromBackground(lent.code)
+    await chrome.action.setBadgeBackgroundColor({ color: '#4338ca' })
+    await chrome.action.setBadgeText({ text: lent.code })
+    void refreshBadge()
+    await notify(
+      message('sentTitle', lent.code),
+      message(isCopied ? 'sentMessage' : 'sentUncopied', spell(lent.code), duration(lent.expiresAt - Date.now())),
+    )
+  } catch (thrown) {
+    const { reason, details } = Problem.of(thrown)
+    const wait = details.retryAfter ? ` ${message('wait', duration(details.retryAfter * 1000))}` : ''
+    await notify(message('sendFailedTitle'), message(problemKey(reason, details.field)) + wait)
+  }
+}
+
+/** The menu's own `selectionText` has lost its line breaks in Chromium. */
+async function exactSelection({ tabId, frameId }: Field): Promise<string> {
+  try {
+    const [injection] = await chrome.scripting.executeScript({
+      target: { tabId, frameIds: [frameId] },
+      func: () => {
+        const field = document.activeElement
+        return field instanceof HTMLTextAreaElement
+          ? field.value.slice(field.selectionStart, field.selectionEnd)
+          : String(getSelection())
+      },
+    })
+    return injection?.result ?? ''
+  } catch {
+    // A page that no extension may touch, such as a PDF.
+    return ''
+  }
+}
+
+/** Firefox's background has a document to copy from; Chromium's borrows one for the moment. */
+const copyFromBackground = BROWSER === 'firefox' ? copy : copyOffscreen
+
+let lastCopy: Promise<unknown> = Promise.resolve()
+
+/** One after another: Chromium has room for one such document. */
+function copyOffscreen(text: string): Promise<boolean> {
+  const copying = lastCopy.then(async () => {
+    try {
+      await chrome.offscreen.createDocument({
+        url: 'offscreen.html',
+        reasons: [chrome.offscreen.Reason.CLIPBOARD],
+        justification: 'Copies the code of the text that was sent.',
+      })
+      return (await chrome.runtime.sendMessage({ copy: text })) === true
+    } catch {
+      // The code is still told, and on the badge.
+      return false
+    } finally {
+      await chrome.offscreen.closeDocument().catch(() => {})
+    }
+  })
+  lastCopy = copying
+  return copying
+}
+
+const notify = (title: string, text: string) =>
+  chrome.notifications.create({
+    type: 'basic',
+    iconUrl: chrome.runtime.getURL('icons/128.png'),
+    title,
+    message: text,
+  })
+
+/** Opens the popup, which puts the text that it loads into the field. Nothing is awaited before: Firefox opens a popup only at once. */
+function askForCode(field: Field) {
+  void draft.set('field', field)
+  void draft.set('code', undefined)
+  // A text that was read once exists nowhere else any more.
+  void draft.get('loaded').then((loaded) => (loaded?.once ? undefined : draft.set('loaded', undefined)))
+  void draft.set('tab', 'load')
+  chrome.action
+    .openPopup()
+    .catch(() => chrome.windows.create({ url: 'popup.html', type: 'popup', width: 400, height: 640 }))
+}

@@ -1,0 +1,89 @@
+/** Every word that a person reads, in Korean and English: the same files in both homes. */
+import en from './_locales/en/messages.json'
+import ko from './_locales/ko/messages.json'
+
+export type MessageKey = keyof typeof en
+export type Language = 'en' | 'ko'
+
+const MESSAGES: Record<Language, Record<MessageKey, { message: string }>> = { en, ko }
+
+let language: Language = 'en'
+
+export const currentLanguage = () => language
+
+/** What to tell about a reason that `api.ts` or the server gives; `detail` is the field at fault, or what makes the case special. */
+export function problemKey(reason: string, detail?: string): MessageKey {
+  const keys = [`error_${reason}_${detail}`, `error_${reason}`] as MessageKey[]
+  return keys.find((key) => key in en) ?? 'error_internal'
+}
+
+/** Speaks the chosen language from now on, or without a choice the browser's. */
+export function speak(chosen: Language | undefined) {
+  language = chosen ?? (navigator.languages.find((tag) => /^(ko|en)\b/i.test(tag))?.startsWith('ko') ? 'ko' : 'en')
+}
+
+/** The message in the current language, `$1` and so on filled in. */
+export function message(key: MessageKey, ...args: (string | number)[]): string {
+  return MESSAGES[language][key].message.replace(/\$(\d)/g, (_, place) => String(args[place - 1]))
+}
+
+/** Shows a message in `element`, and keeps showing it when the language changes. */
+export function say(element: HTMLElement, key: MessageKey, ...args: (string | number)[]) {
+  element.dataset.say = key
+  element.dataset.with = JSON.stringify(args)
+  element.textContent = message(key, ...args)
+}
+
+export function sayNothing(element: HTMLElement) {
+  delete element.dataset.say
+  element.textContent = ''
+}
+
+/** Says everything in the document again: `data-say` is an element's text, `data-label` its name, `data-hint` its placeholder. */
+export function translate() {
+  document.documentElement.lang = language
+  for (const element of document.querySelectorAll<HTMLElement>('[data-say], [data-label], [data-hint]')) {
+    const { say, with: args, label, hint } = element.dataset as Record<string, MessageKey | undefined>
+    if (say) element.textContent = message(say, ...(JSON.parse(args ?? '[]') as string[]))
+    if (label) element.setAttribute('aria-label', message(label))
+    if (hint) element.setAttribute('placeholder', message(hint))
+  }
+  for (const option of document.querySelectorAll<HTMLOptionElement>('option[data-seconds]')) {
+    option.textContent = duration(Number(option.value) * 1000, 'long')
+  }
+}
+
+const UNITS = [
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+  ['second', 1],
+] as const
+
+/** Seconds that count as nothing beside minutes: “30 days”, not 29, for what was written a moment ago. */
+const SLACK = 5
+
+/** A time, never longer than it is: its largest unit, and below ten of those the next, such as “1 hr 5 min”; at least one second. */
+export function duration(milliseconds: number, unitDisplay: 'long' | 'short' = 'short'): string {
+  let seconds = Math.max(1, Math.floor(milliseconds / 1000))
+  if (seconds + SLACK >= 600) seconds = Math.floor((seconds + SLACK) / 60) * 60
+  const parts: string[] = []
+  for (const [unit, length] of UNITS) {
+    const count = Math.floor(seconds / length)
+    seconds %= length
+    if (count > 0) parts.push(new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay }).format(count))
+    if (parts.length === 2 || count >= 10 || (count === 0 && parts.length > 0)) break
+  }
+  return parts.join(' ')
+}
+
+export function fileSize(bytes: number): string {
+  const [unit, size] =
+    bytes < 1_000_000 ? (['kilobyte', bytes / 1024] as const) : (['megabyte', bytes / 1_048_576] as const)
+  return new Intl.NumberFormat(language, {
+    style: 'unit',
+    unit,
+    maximumFractionDigits: size < 10 ? 1 : 0,
+    roundingMode: 'ceil',
+  }).format(size)
+}

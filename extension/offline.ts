@@ -1,0 +1,82 @@
+/// <reference lib="webworker" />
+/** The web page's service worker: the page opens without a network too, and what a phone shares never passes the server. */
+declare const self: ServiceWorkerGlobalScope
+
+const SHELL = 'shell'
+const SHARED = 'shared'
+
+self.addEventListener('install', (event) => {
+  event.waitUntil(
+    self
+      .skipWaiting()
+      .then(() => fetch('/'))
+      .then(keepPage),
+  )
+})
+
+self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()))
+
+self.addEventListener('message', (event) => event.waitUntil(handOver(event.source as Client)))
+
+self.addEventListener('fetch', (event) => {
+  const { request } = event
+  const { origin, pathname } = new URL(request.url)
+  if (origin !== self.location.origin) return
+  if (pathname === '/share' && request.method === 'POST') event.respondWith(takeShared(request))
+  else if (pathname === '/' && request.mode === 'navigate') event.respondWith(openPage(event))
+  else if (pathname.startsWith('/assets/')) event.respondWith(openAsset(request))
+})
+
+/** The newest page where there is a network, else the last one. */
+async function openPage(event: FetchEvent): Promise<Response> {
+  let page: Response
+  try {
+    page = await fetch(event.request)
+  } catch (error) {
+    const last = await caches.match('/', { ignoreVary: true })
+    if (last) return last
+    throw error
+  }
+  // A cache that is full, or slow, is no reason to withhold the page.
+  event.waitUntil(keepPage(page.clone()).catch(() => {}))
+  return page
+}
+
+/** The names of assets change with their content, so the first answer is the last, whatever else was asked in its request. */
+const openAsset = async (request: Request) => (await caches.match(request, { ignoreVary: true })) ?? fetch(request)
+
+/** Keeps a page with all that it names, and forgets what the one before it named. */
+async function keepPage(page: Response) {
+  if (!page.ok) return
+  const named = (await page.clone().text()).matchAll(/"(\/assets\/[^"]+)"/g)
+  const names = [...new Set([...named].flatMap(([, name]) => name ?? []))]
+  const shell = await caches.open(SHELL)
+  const keptNames = (await shell.keys()).map(({ url }) => new URL(url).pathname)
+  await shell.addAll(names.filter((name) => !keptNames.includes(name)))
+  await shell.put('/', page)
+  for (const name of keptNames) if (name !== '/' && !names.includes(name)) await shell.delete(name)
+}
+
+/** Keeps what was shared for the page that opens next: in an address it would stay in the browser's history. */
+async function takeShared(request: Request): Promise<Response> {
+  try {
+    const form = await request.formData()
+    const text = ['title', 'text', 'url'].map((name) => form.get(name)).filter(Boolean)
+    // Not in a variable: the browser may stop this worker before the page asks.
+    await (await caches.open(SHARED)).put('/share', new Response(text.join('\n')))
+    return Response.redirect('/', 303)
+  } catch {
+    return Response.redirect('/#share-lost', 303)
+  }
+}
+
+/** Hands what was shared over, once, to a page that asks for it. */
+async function handOver(page: Client) {
+  const shared = await caches.match('/share', { cacheName: SHARED })
+  const text = await shared?.text()
+  // Of several pages that ask at once, one deletes it.
+  if (text && (await caches.delete(SHARED))) page.postMessage(text)
+}
+
+// Makes this file a module, in which `self` may be declared anew.
+export {}

@@ -1,0 +1,58 @@
+/** The extension's options: another server, how long texts are kept, the language. */
+import { builtFor, DEFAULT_EXPIRY, isServer, kept } from './api.ts'
+import { button, element, input } from './elements.ts'
+import { type Language, say, speak, translate } from './messages.ts'
+import { busy, complain, tell } from './status.ts'
+
+const server = input('server')
+const defaultExpiry = element<HTMLSelectElement>('default-expiry')
+const language = element<HTMLSelectElement>('language-choice')
+
+async function start() {
+  const chosen = await kept.get('language')
+  server.value = (await kept.get('server')) ?? ''
+  server.placeholder = builtFor()
+  defaultExpiry.value = String((await kept.get('expiresIn')) ?? DEFAULT_EXPIRY)
+  language.value = chosen ?? ''
+  say(element('server-hint'), 'serverHint', builtFor())
+  speak(chosen)
+  translate()
+  document.documentElement.dataset.ready = ''
+}
+
+/** The origin that was typed, or nothing for the usual one; null if it is no web address. Close by, few servers have HTTPS. */
+function typedServer(): string | undefined | null {
+  const typed = server.value.trim()
+  if (typed === '') return undefined
+  try {
+    const scheme = /^(localhost|[\d.]+|\[.*\])(:\d+)?(\/|$)/.test(typed) ? 'http' : 'https'
+    const { protocol, origin } = new URL(/^[a-z]+:\/\//i.test(typed) ? typed : `${scheme}://${typed}`)
+    return /^https?:$/.test(protocol) ? origin : null
+  } catch {
+    return null
+  }
+}
+
+element<HTMLFormElement>('options-form').onsubmit = (event) => {
+  event.preventDefault()
+  return busy(button('save'), 'checking', async () => {
+    const origin = typedServer()
+    const isNew = origin !== (await kept.get('server'))
+    const isWrong = origin === null || (origin !== undefined && isNew && !(await isServer(origin)))
+    server.setAttribute('aria-invalid', String(isWrong))
+    if (isWrong) {
+      complain(origin === null ? 'serverInvalid' : 'serverNotFound', origin ?? '')
+      return server.focus()
+    }
+    server.value = origin ?? ''
+    await kept.set('server', origin)
+    await kept.set('expiresIn', Number(defaultExpiry.value))
+    const chosen = (language.value || undefined) as Language | undefined
+    await kept.set('language', chosen)
+    speak(chosen)
+    translate()
+    tell('saved')
+  })
+}
+
+void start()

@@ -1,0 +1,355 @@
+/**
+ * extextcloud: write a text, get four letters; load it on any other computer with those four letters.
+ *
+ * This file is the whole server: what every request passes through, the routes, the start and the stop. The routes
+ * lean on `texts.ts` (what they do), `errors.ts` (the error table), `guard.ts` (the limits) and `db/` (the store).
+ */
+import { networkInterfaces } from 'node:os'
+import { resolve } from 'node:path'
+import { cors } from '@elysiajs/cors'
+import { cron } from '@elysiajs/cron'
+import { openapi } from '@elysiajs/openapi'
+import { Type as t } from '@sinclair/typebox'
+import type { Server } from 'bun'
+import { Elysia, status } from 'elysia'
+import { rateLimit } from 'elysia-rate-limit'
+import { runCommand } from './db/commands.ts'
+import { openStore, type Store } from './db/store.ts'
+import {
+  answers,
+  errorBody,
+  invalid,
+  JSON_ERRORS,
+  LOAD_ERRORS,
+  LOOK_UP_ERRORS,
+  logError,
+  Refusal,
+  toRefusal,
+  WRITE_ERRORS,
+} from './errors.ts'
+import { clientOf, createGuard, describeLimits } from './guard.ts'
+import manifest from './package.json' with { type: 'json' }
+import { createPage } from './page.ts'
+import { MAX_PASSWORD_BYTES } from './password.ts'
+import { basicPassword, parseDuration, readJson, readText } from './request.ts'
+import { readSettings, type Settings } from './settings.ts'
+import { createTexts } from './texts.ts'
+
+/** An answer of the API loads nothing, and nobody may frame it. The page has its own. */
+const CONTENT_SECURITY_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+const BROWSER_EXTENSION = /^(chrome|moz|safari-web)-extension:\/\/[^/]+$/
+
+/** For OpenAPI: a raw route takes a password as HTTP Basic, or none. */
+const PASSWORD: Record<string, string[]>[] = [{}, { password: [] }]
+
+/** Milliseconds that a stop waits for answers in flight: the rest of the promised 5 seconds closes the database. */
+const STOP_PATIENCE = 4000
+
+/** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970. */
+export function createApp(store: Store, settings: Settings, now: () => number = Date.now) {
+  const { CORS_ORIGINS, DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
+  const guard = createGuard(settings, now)
+  const texts = createTexts(store, guard, settings, now)
+  const who = (request: Request, server: Server<unknown> | null) => clientOf(request, server, settings.CLIENT_IP_HEADER)
+
+  // A request with a body is counted before the body is read, and the limiter must not count it again.
+  const admitted = new WeakSet<Request>()
+  function admit(request: Request, server: Server<unknown> | null) {
+    if (admitted.has(request)) return
+    admitted.add(request)
+    guard.admitRequest(who(request, server))
+  }
+
+  // A field that fails its schema is answered with its description.
+  const fields = <T extends Parameters<typeof t.Object>[0]>(properties: T) =>
+    t.Object(properties, { additionalProperties: false })
+  const code = t.String({
+    pattern: '^\\s*[A-Za-z]{4}\\s*$',
+    description: 'Must be four letters, a–z or A–Z. White space around them is ignored.',
+  })
+  const password = t.String({
+    minLength: 1,
+    maxLength: MAX_PASSWORD_BYTES,
+    description: `Must be 1 to ${MAX_PASSWORD_BYTES} bytes of UTF-8. Compared after NFC normalization.`,
+  })
+  const expiresIn = t.Integer({
+    minimum: 60,
+    maximum: MAX_EXPIRY_SECONDS,
+    description: `Must be whole seconds from 60 to ${MAX_EXPIRY_SECONDS}. Without it: ${DEFAULT_EXPIRY_SECONDS}.`,
+  })
+  const expiresAt = t.String({ format: 'date-time', description: 'When the text is gone: ISO 8601, UTC.' })
+
+  return (
+    new Elysia({ normalize: false })
+      .headers({
+        'cache-control': 'no-store',
+        'content-security-policy': CONTENT_SECURITY_POLICY,
+        'referrer-policy': 'no-referrer',
+        'x-content-type-options': 'nosniff',
+        ...(PUBLIC_URL?.startsWith('https:') && { 'strict-transport-security': 'max-age=31536000' }),
+      })
+      .use(
+        cors({
+          origin: [BROWSER_EXTENSION, ...CORS_ORIGINS.split(/\s*,\s*/).filter(Boolean)],
+          methods: ['GET', 'POST'],
+          allowedHeaders: ['Content-Type'],
+          exposeHeaders: ['Retry-After'],
+          credentials: false,
+          maxAge: 86_400,
+        }),
+      )
+      .onError(({ error, code, path, request, server, set }) => {
+        let refusal = toRefusal(error, code)
+        try {
+          // An unknown address, or a field that breaks its schema, never reaches the limiter below.
+          if (code === 'NOT_FOUND' || code === 'VALIDATION') admit(request, server)
+        } catch (flood) {
+          refusal = toRefusal(flood, code)
+        }
+        const { retryAfter } = refusal.details
+        if (retryAfter !== undefined) set.headers['retry-after'] = String(retryAfter)
+        if (/^\/(api\/|openapi\/|health$)/.test(path)) return status(refusal.status, refusal.body)
+        let { text } = refusal
+        if (refusal.status === 401) {
+          set.headers['www-authenticate'] = 'Basic realm="extextcloud", charset="UTF-8"'
+          text += 'Send the password with: curl -u :PASSWORD …\n'
+        }
+        // Hidden from the JSON routes' types, which would otherwise have to reckon with it.
+        return status(refusal.status, text as never)
+      })
+
+      // What counts towards no limit stands before the limiter.
+      .use(createPage(PUBLIC_URL))
+      .get(
+        '/health',
+        () => {
+          try {
+            store.check()
+          } catch (error) {
+            logError(error)
+            throw new Refusal('busy', { retryAfter: 5 })
+          }
+          return { status: 'ok' as const }
+        },
+        {
+          response: { 200: t.Object({ status: t.Literal('ok') }), ...answers(errorBody, ['busy']) },
+          detail: { summary: 'Whether the service can read its database' },
+        },
+      )
+      .use(
+        rateLimit({
+          context: guard.requests,
+          duration: 60_000,
+          max: Number.MAX_SAFE_INTEGER, // The context refuses.
+          countFailedRequest: true,
+          generator: (request, server) => who(request, server),
+          skip: (request) => admitted.has(request),
+          headers: false,
+        }),
+      )
+      .use(
+        openapi({
+          provider: null,
+          documentation: {
+            info: {
+              title: manifest.name,
+              version: manifest.version,
+              description: `${manifest.description}\n\n${describeLimits(settings)}`,
+            },
+            components: { securitySchemes: { password: { type: 'http', scheme: 'basic' } } },
+          },
+        }),
+      )
+
+      // The built-in parsers named behind these two never run: they tell OpenAPI the media type.
+      .parser('jsonBody', ({ request, server }) => {
+        admit(request, server)
+        return readJson(request, MAX_TEXT_BYTES)
+      })
+      .parser('textBody', ({ request, server }) => {
+        admit(request, server)
+        return readText(request, MAX_TEXT_BYTES)
+      })
+
+      .post(
+        '/api/write',
+        async ({ body, request, server }) => status(201, await texts.write(who(request, server), body)),
+        {
+          parse: ['jsonBody', 'json'],
+          body: fields({
+            text: t.String({
+              minLength: 1,
+              description: `Must be well-formed Unicode, 1 character to ${MAX_TEXT_BYTES} bytes of UTF-8.`,
+            }),
+            expiresIn: t.Optional(expiresIn),
+            password: t.Optional(password),
+            once: t.Optional(
+              t.Boolean({ description: 'Must be true or false: whether the first load deletes the text.' }),
+            ),
+          }),
+          response: {
+            201: t.Object({
+              code: t.String({ description: 'The four letters.' }),
+              expiresAt,
+              eraseToken: t.String({ description: 'Lets its owner erase the text. The server cannot tell it again.' }),
+            }),
+            ...answers(errorBody, [...JSON_ERRORS, ...WRITE_ERRORS]),
+          },
+          detail: { summary: 'Store a text and get a code' },
+        },
+      )
+      .post(
+        '/api/load',
+        ({ body, request, server }) =>
+          texts.load(who(request, server), { ...body, code: body.code.trim(), mayTake: true, signal: request.signal }),
+        {
+          parse: ['jsonBody', 'json'],
+          body: fields({ code, password: t.Optional(password) }),
+          response: {
+            200: t.Object({
+              text: t.String(),
+              expiresAt,
+              once: t.Boolean({ description: 'Whether this load has deleted the text.' }),
+            }),
+            ...answers(errorBody, [...JSON_ERRORS, ...LOAD_ERRORS]),
+          },
+          detail: { summary: 'Read a text by its code' },
+        },
+      )
+      .post(
+        '/api/erase',
+        async ({ body, request, server }) => {
+          await texts.erase(who(request, server), { ...body, code: body.code.trim() })
+          return status(204, undefined)
+        },
+        {
+          parse: ['jsonBody', 'json'],
+          body: fields({ code, eraseToken: t.String({ maxLength: 256, description: 'Must be what writing gave.' }) }),
+          response: { 204: t.Void(), ...answers(errorBody, [...JSON_ERRORS, ...LOOK_UP_ERRORS]) },
+          detail: { summary: 'Delete a text before its time' },
+        },
+      )
+
+      .post(
+        '/',
+        async ({ body, query, request, server }) => {
+          const { code } = await texts.write(who(request, server), {
+            text: body,
+            expiresIn: query.expires === undefined ? undefined : parseDuration(query.expires, MAX_EXPIRY_SECONDS),
+            password: basicPassword(request),
+            once: query.once !== undefined,
+          })
+          return status(201, `${code}\n`)
+        },
+        {
+          parse: ['textBody', 'text'],
+          body: t.String(),
+          query: fields({
+            expires: t.Optional(t.String({ description: 'Must be like 90, 10m, 1h or 7d.' })),
+            once: t.Optional(t.String({ pattern: '^(1|true)?$', description: 'Must be without a value, or true.' })),
+          }),
+          response: {
+            201: t.String({ description: 'The four letters and a newline.' }),
+            ...answers(t.String(), WRITE_ERRORS),
+          },
+          detail: { summary: 'Store the body, byte for byte, and get a code', security: PASSWORD },
+        },
+      )
+      .get(
+        '/:code',
+        async ({ headers, params, request, server, set }) => {
+          const code = params.code.trim()
+          set.headers.vary = 'Origin, Accept'
+          if (headers.accept?.includes('text/html')) {
+            set.headers.location = `${PUBLIC_URL ?? ''}/#${code}`
+            return status(302, '')
+          }
+          const load = { code, password: basicPassword(request), mayTake: false, signal: request.signal }
+          return (await texts.load(who(request, server), load)).text
+        },
+        {
+          params: t.Object({ code }),
+          response: {
+            200: t.String(),
+            302: t.String({ description: 'A browser (it accepts text/html) is sent to the page.' }),
+            ...answers(t.String(), [...LOAD_ERRORS, 'use_post']),
+          },
+          detail: { summary: 'Read a text', security: PASSWORD },
+        },
+      )
+      .post(
+        '/:code',
+        async ({ body, params, request, server }) => {
+          if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
+          const { signal } = request
+          const load = { code: params.code.trim(), password: basicPassword(request), mayTake: true, signal }
+          return (await texts.load(who(request, server), load)).text
+        },
+        {
+          parse: ['textBody', 'text'],
+          body: t.String(),
+          params: t.Object({ code }),
+          response: {
+            200: t.String(),
+            ...answers(t.String(), [...LOAD_ERRORS, 'text_too_large', 'unsupported_media_type']),
+          },
+          detail: { summary: 'Read a text, also one that can be read only once', security: PASSWORD },
+        },
+      )
+  )
+}
+
+export type App = ReturnType<typeof createApp>
+
+async function main([command, ...args]: string[]) {
+  const settings = readSettings(process.env)
+  const path = settings.DATABASE_URL
+  if (command) return runCommand(command, args, path, console.log)
+
+  const store = openStore(path, {
+    codeRestSeconds: settings.CODE_REST_SECONDS,
+    maxStoredBytes: settings.MAX_STORED_BYTES,
+    say: console.log,
+  })
+  const sweep = () => store.sweep(Date.now()).catch(logError)
+  const { server } = createApp(store, settings)
+    .use(cron({ name: 'sweep', pattern: '* * * * *', protect: true, run: sweep }))
+    .listen({
+      port: settings.PORT,
+      hostname: settings.HOST,
+      reusePort: false, // Two servers would share a port, and its clients, without noticing.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER, // The parsers refuse sooner, and in words.
+    })
+  sweep()
+  console.log(`extextcloud listens on ${server?.url.origin}`)
+  for (const { address, family, internal } of settings.HOST
+    ? []
+    : Object.values(networkInterfaces()).flatMap((i) => i ?? [])) {
+    if (family === 'IPv4' && !internal) console.log(`On your network: http://${address}:${server?.port}`)
+  }
+  console.log(`The data is in ${path === ':memory:' ? 'memory' : resolve(path)}`)
+
+  let stopping = false
+  const stop = async () => {
+    // A terminal's Ctrl+C arrives twice: from the terminal itself, and passed on by `bun run`.
+    if (stopping) return
+    stopping = true
+    // No new connections. `stop` itself would also wait for the ones that idle, so the answers in flight are asked for.
+    server?.stop()
+    const end = performance.now() + STOP_PATIENCE
+    while (server?.pendingRequests && performance.now() < end) await Bun.sleep(10)
+    await store.close()
+    console.log('Stopped: every answered write is on the disk')
+    process.exit(0)
+  }
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+}
+
+if (import.meta.main) {
+  main(process.argv.slice(2)).catch((error) => {
+    const isListening = 'syscall' in error && error.syscall === 'listen'
+    console.error(`extextcloud: ${error.message}${isListening ? ' Set PORT or HOST to another.' : ''}`)
+    process.exit(1)
+  })
+}

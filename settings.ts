@@ -1,0 +1,106 @@
+/** The settings: every environment variable that is read, what it may be, and what it is without being set. */
+
+import { FormatRegistry, type Static, type TSchema, Type as t } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+
+const whole = (fallback: number, minimum: number, maximum: number, description: string) =>
+  t.Integer({ default: fallback, minimum, maximum, description })
+
+/** An origin as browsers write it: `https://www.example.com`. */
+const isOrigin = (value: string) => /^https?:/.test(value) && URL.parse(value)?.origin === value.toLowerCase()
+
+FormatRegistry.Set('origin', isOrigin)
+FormatRegistry.Set('origins', (value) => value === '' || value.split(',').every((origin) => isOrigin(origin.trim())))
+
+export const settingsSchema = t.Object({
+  PORT: whole(3000, 0, 65_535, 'The port to listen on; 0 takes a free one.'),
+  HOST: t.Optional(t.String({ description: 'The address to listen on; without it every address of the machine.' })),
+  DATABASE_URL: t.String({
+    default: 'data/extextcloud.db',
+    pattern: '^(?!\\w+:)',
+    form: 'the path of a file, or :memory:',
+    description: 'The path of the SQLite file, or `:memory:`.',
+  }),
+  PUBLIC_URL: t.Optional(
+    t.String({
+      format: 'origin',
+      form: 'an origin such as https://www.example.com, with nothing behind it',
+      description:
+        'The canonical origin, such as `https://www.example.com`: a page request for another host is redirected there; `https` turns on HSTS.',
+    }),
+  ),
+  CLIENT_IP_HEADER: t.Optional(
+    t.String({
+      pattern: '^[A-Za-z0-9-]+$',
+      form: 'the name of a header',
+      description:
+        'The header in which your proxy names the client: `X-Forwarded-For` behind Caddy, `Fly-Client-IP` on Fly. Set it only behind such a proxy: without it no header is believed.',
+    }),
+  ),
+  CORS_ORIGINS: t.String({
+    default: '',
+    format: 'origins',
+    form: 'origins such as https://www.example.com, separated by commas',
+    description: 'Further origins, separated by commas, whose pages may call the API.',
+  }),
+  MAX_TEXT_BYTES: whole(1_048_576, 1, 67_108_864, 'The largest text, in bytes of UTF-8.'),
+  DEFAULT_EXPIRY_SECONDS: whole(3600, 60, 315_360_000, 'How long a text lives when its writer does not say.'),
+  MAX_EXPIRY_SECONDS: whole(2_592_000, 60, 315_360_000, 'The longest that a text may live.'),
+  CODE_REST_SECONDS: whole(
+    86_400,
+    0,
+    31_536_000,
+    'How long a returned code rests, so that a stale note never opens a stranger’s text.',
+  ),
+  REQUESTS_PER_MINUTE: whole(
+    120,
+    0,
+    1e9,
+    'Requests per client and minute: above what a person does, below what hurts.',
+  ),
+  WRITES_PER_MINUTE: whole(30, 0, 1e9, 'Writes per client and minute: each one costs a code and a commit.'),
+  WRITE_BYTES_PER_DAY: whole(
+    52_428_800,
+    0,
+    1e15,
+    'Bytes written per client and day: one client must not fill the disk.',
+  ),
+  MISSES_PER_HOUR: whole(
+    20,
+    0,
+    1e9,
+    'Codes without a text that a client may ask for in an hour; then its loads are refused for an hour. With every code lent, 20 guesses an hour would still need 41 years for them all.',
+  ),
+  MAX_STORED_BYTES: whole(536_870_912, 1, 1e15, 'Bytes of all texts together: what the disk can spare.'),
+})
+
+export type Settings = Static<typeof settingsSchema>
+
+/**
+ * Reads the settings from `env`; an empty variable counts as unset.
+ * @throws an Error of one line that names the variable and what it may be
+ */
+export function readSettings(env: Record<string, string | undefined>): Settings {
+  const settings: Record<string, unknown> = {}
+  for (const [name, schema] of Object.entries<TSchema>(settingsSchema.properties)) {
+    const given = env[name]?.trim() || undefined
+    const value =
+      given === undefined ? schema.default : schema.type === 'integer' && /^\d+$/.test(given) ? Number(given) : given
+    if (value === undefined) continue
+    if (!Value.Check(schema, value)) {
+      // The address of a database may hold a password.
+      throw new Error(`${name} ${name === 'DATABASE_URL' ? '' : `is "${given}", but it `}must be ${allowed(schema)}.`)
+    }
+    settings[name] = value
+  }
+  const read = Value.Decode(settingsSchema, settings)
+  if (read.DEFAULT_EXPIRY_SECONDS > read.MAX_EXPIRY_SECONDS) {
+    throw new Error(
+      `DEFAULT_EXPIRY_SECONDS is ${read.DEFAULT_EXPIRY_SECONDS}, but it must not be above MAX_EXPIRY_SECONDS, ${read.MAX_EXPIRY_SECONDS}.`,
+    )
+  }
+  return read
+}
+
+const allowed = (schema: TSchema): string =>
+  schema.type === 'integer' ? `a whole number from ${schema.minimum} to ${schema.maximum}` : schema.form

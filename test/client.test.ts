@@ -1,0 +1,84 @@
+import { expect, test } from 'bun:test'
+import { clientKey, clientOf, Limit } from '../guard.ts'
+
+const socket = (address: string | null) =>
+  ({ requestIP: () => address && { address, port: 1, family: 'IPv4' } }) as unknown as Parameters<typeof clientOf>[1]
+
+const client = (socketAddress: string | null, header?: string, value?: string) =>
+  clientOf(
+    new Request('http://localhost/', { headers: value === undefined || !header ? {} : { [header]: value } }),
+    socket(socketAddress),
+    header,
+  )
+
+test('an IPv6 client is its /64, an IPv4-mapped one its IPv4 address', () => {
+  const keys: [address: string, key: string | undefined][] = [
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['::ffff:c000:201', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2::', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2:ffff:ffff:ffff:ffff', '2001:db8:1:2::/64'],
+    ['2001:db8:1:3::', '2001:db8:1:3::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['', undefined],
+    ['unknown', undefined],
+    ['127.1', undefined],
+    ['0x7f000001', undefined],
+    ['1', undefined],
+    ['192.0.2.256', undefined],
+    ['192.0.2.1:80', undefined],
+    ['[::1]', undefined],
+    ['192.0.2.1, 192.0.2.2', undefined],
+  ]
+  for (const [address, key] of keys) expect([address, clientKey(address)]).toEqual([address, key])
+})
+
+test('without CLIENT_IP_HEADER no header is believed', () => {
+  for (const header of ['x-forwarded-for', 'fly-client-ip', 'x-real-ip', 'forwarded']) {
+    const request = new Request('http://localhost/', { headers: { [header]: '192.0.2.9' } })
+    expect(clientOf(request, socket('192.0.2.1'), undefined)).toBe('192.0.2.1')
+  }
+})
+
+test('behind a proxy the rightmost address of its header is the client', () => {
+  expect(client('10.0.0.1', 'X-Forwarded-For', '192.0.2.9')).toBe('192.0.2.9')
+  expect(client('10.0.0.1', 'X-Forwarded-For', '198.51.100.1, 192.0.2.9')).toBe('192.0.2.9')
+  expect(client('10.0.0.1', 'X-Forwarded-For', 'rubbish,,  192.0.2.9  ')).toBe('192.0.2.9')
+  expect(client('10.0.0.1', 'Fly-Client-IP', '2001:db8::1')).toBe('2001:db8:0:0::/64')
+  expect(client('10.0.0.1', 'X-Forwarded-For', '::ffff:192.0.2.9')).toBe('192.0.2.9')
+})
+
+test('a header that names no address rightmost falls back to the socket, never to what stands left of it', () => {
+  for (const value of [
+    '',
+    'unknown',
+    '192.0.2.9, unknown',
+    '192.0.2.9,',
+    '192.0.2.9, 127.1',
+    "'; DROP TABLE text",
+    '-1',
+  ]) {
+    expect(client('10.0.0.1', 'X-Forwarded-For', value)).toBe('10.0.0.1')
+  }
+  expect(client('10.0.0.1', 'X-Forwarded-For')).toBe('10.0.0.1')
+})
+
+test('a client whose socket is gone shares one count with its like', () => {
+  expect(client(null)).toBe('unknown')
+})
+
+test('a million distinct clients leave each counter at the 20,000 seen last', () => {
+  const limit = new Limit({ max: 2, window: 60_000 })
+  limit.count('first', 0)
+  limit.count('first', 0)
+  expect(limit.wait('first', 1)).toBe(59_999)
+  for (let i = 0; i < 1_000_000; i++) limit.count(`client ${i}`, 0)
+  limit.count('client 999999', 0)
+  limit.count('client 980001', 0)
+  limit.count('client 979999', 0)
+  expect(['first', 'client 979999', 'client 980001', 'client 999999'].map((key) => limit.wait(key, 1))).toEqual([
+    0, 0, 59_999, 59_999,
+  ])
+})

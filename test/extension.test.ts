@@ -1,0 +1,529 @@
+/** What only the extension does: its real popup, the context menu, the options, and what the builds are made of. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import messages from '../extension/_locales/en/messages.json'
+import {
+  BROWSER_TEST,
+  type Browser,
+  CHROMIUM,
+  type Chromium,
+  FIREFOX,
+  type FirefoxGlobals,
+  FirefoxPopup,
+  type Kind,
+  type Page,
+  poll,
+} from './browsers.ts'
+import { askFor, builtExtension, describeIn, isReady, loadedText, openExtension, tells, writtenCode } from './homes.ts'
+import { type TestServer, testServer } from './server.ts'
+
+setDefaultTimeout(BROWSER_TEST)
+
+/** What the server too says to the extension. */
+const ANY_ORIGIN = { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' }
+
+let server: TestServer
+beforeAll(async () => {
+  server = await testServer()
+})
+afterAll(() => server[Symbol.asyncDispose]())
+
+/** Opens the real popup at the toolbar while `site` is in front. */
+async function openPopup<Site>(browser: { openPopup(site: Site): Promise<Page> }, site: Site): Promise<Page> {
+  const popup = await browser.openPopup(site)
+  await isReady(popup)
+  return popup
+}
+
+/** What the options do, in either browser. */
+function optionsTests(browser: () => Browser) {
+  async function openOptions(): Promise<Page> {
+    await (await openExtension(browser(), server)).close()
+    const page = await browser().open(`${browser().extension}options.html`)
+    await isReady(page)
+    return page
+  }
+
+  test('the options take the address of a server only if one answers there', async () => {
+    await using other = await testServer()
+    const options = await openOptions()
+    expect(await options.text('#server')).toBe(server.url)
+    await options.fill('#server', 'ftp://127.0.0.1')
+    await options.click('#save')
+    await tells(options, 'serverInvalid')
+    await other.pause()
+    await options.fill('#server', other.url)
+    await options.click('#save')
+    await tells(options, 'serverNotFound')
+    other.resume()
+    await options.click('#save')
+    await tells(options, 'saved')
+
+    const popup = await browser().open(`${browser().extension}popup.html`)
+    await isReady(popup)
+    await popup.type('to the other server', '#write-text')
+    await popup.click('#write-submit')
+    expect(await other.load(await writtenCode(popup))).toBe('to the other server')
+  })
+
+  test('the options are saved while the server that they name already is down', async () => {
+    await using other = await testServer()
+    const options = await openOptions()
+    await options.fill('#server', other.url)
+    await options.click('#save')
+    await tells(options, 'saved')
+    await other.pause()
+    await options.choose('#language-choice', 'ko')
+    await options.click('#save')
+    expect(await tells(options, 'saved')).toMatch(/[가-힣]/)
+    other.resume()
+  })
+
+  test('the options choose how long texts live, and the language', async () => {
+    const options = await openOptions()
+    await options.choose('#default-expiry', '86400')
+    await options.choose('#language-choice', 'ko')
+    await options.click('#save')
+    expect(await tells(options, 'saved')).toMatch(/[가-힣]/)
+    const popup = await browser().open(`${browser().extension}popup.html`)
+    await isReady(popup)
+    expect(await popup.text('#write-expiry')).toBe('86400')
+    expect(await popup.evaluate(() => document.documentElement.lang)).toBe('ko')
+  })
+}
+
+describeIn(CHROMIUM, (chromium) => {
+  optionsTests(chromium)
+
+  /** A page that the extension may touch, as a person makes it by clicking the extension's button there. */
+  async function openSite() {
+    await (await openExtension(chromium(), server)).close()
+    const site = await chromium().open(`${server.url}/robots.txt`)
+    await (await openPopup(chromium(), site)).close()
+    return site
+  }
+
+  /** Chooses an entry of the context menu, which no test can open in Chromium. */
+  const chooseInMenu = (chromium: Chromium, entry: string, selectionText = '') =>
+    chromium.inBackground(
+      async (menuItemId, selectionText) => {
+        const [tab] = await chrome.tabs.query({ active: true, lastFocusedWindow: true })
+        const { onClicked } = chrome.contextMenus as unknown as { onClicked: { dispatch(...args: unknown[]): void } }
+        onClicked.dispatch({ menuItemId, selectionText, frameId: 0 }, tab)
+      },
+      entry,
+      selectionText,
+    )
+
+  test('what a network answers in the server’s place is no success: the text stays, and so does the list', async () => {
+    const page = await openExtension(chromium(), server)
+    using portal = Bun.serve({
+      port: 0,
+      fetch: () =>
+        new Response('<h1>Log in</h1>', {
+          headers: { 'content-type': 'text/html', ...ANY_ORIGIN },
+        }),
+    })
+    await page.evaluate((server) => chrome.storage.local.set({ server }), portal.url.origin)
+    await page.type('still here', '#write-text')
+    await page.click('#write-submit')
+    await tells(page, 'error_unreachable')
+    expect(await page.text('#write-text')).toBe('still here')
+    await page.evaluate(() => chrome.storage.local.set({ history: [{ expiresAt: Date.now() + 60_000 }] }))
+    await page.reload()
+    await isReady(page)
+    await page.seesNo('#history')
+    await askFor(page, 'aBcD')
+    await tells(page, 'error_unreachable')
+  })
+
+  test('the real popup keeps what was typed when it closes, and then the code', async () => {
+    const site = await openSite()
+    const popup = await openPopup(chromium(), site)
+    await popup.type('typed and not yet sent', '#write-text')
+    await popup.click('#write-once')
+    await popup.close()
+
+    const again = await openPopup(chromium(), site)
+    expect(await again.text('#write-text')).toBe('typed and not yet sent')
+    expect(await again.evaluate(() => document.querySelector<HTMLInputElement>('#write-once')?.checked)).toBe(true)
+    await again.press('Control', 'Enter')
+    const code = await writtenCode(again)
+    await again.close()
+
+    const last = await openPopup(chromium(), site)
+    expect(await writtenCode(last)).toBe(code)
+    expect(await server.load(code)).toBe('typed and not yet sent')
+  })
+
+  test('the real popup keeps a code that was typed, and the text that was loaded', async () => {
+    const code = await server.write('read once', { once: true })
+    const site = await openSite()
+    const popup = await openPopup(chromium(), site)
+    await popup.click('#load-tab')
+    await popup.type(code, '#load-code')
+    await popup.close()
+    const again = await openPopup(chromium(), site)
+    await again.says('#load-code', new RegExp(`^${code}$`))
+    await again.click('#load-submit')
+    expect(await loadedText(again)).toBe('read once')
+    await again.close()
+    const last = await openPopup(chromium(), site)
+    expect(await loadedText(last)).toBe('read once')
+  })
+
+  test('what was asked of the server before the popup closed is there when it opens again', async () => {
+    const site = await openSite()
+    const arrived: (() => void)[] = []
+    using slow = Bun.serve({
+      port: 0,
+      async fetch(request) {
+        if (request.method === 'OPTIONS') return new Response(null, { headers: ANY_ORIGIN })
+        const { pathname } = new URL(request.url)
+        const answer = await fetch(server.url + pathname, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: await request.text(),
+        })
+        const body = await answer.text()
+        await new Promise<void>((release) => arrived.push(release))
+        return new Response(body, {
+          status: answer.status,
+          headers: { 'content-type': 'application/json', ...ANY_ORIGIN },
+        })
+      },
+    })
+    await chromium().inBackground((server) => chrome.storage.local.set({ server }), slow.url.origin)
+    const closeMeanwhile = async (popup: Page, key: string) => {
+      const release = await poll('the request', async () => arrived.pop())
+      await popup.close()
+      release()
+      await poll('the result', () =>
+        chromium().inBackground(async (key) => key in (await chrome.storage.session.get(key)), key),
+      )
+      return openPopup(chromium(), site)
+    }
+    const popup = await openPopup(chromium(), site)
+    await popup.type('nobody waits', '#write-text')
+    await popup.click('#write-submit')
+    const again = await closeMeanwhile(popup, 'written')
+    expect(await server.load(await writtenCode(again))).toBe('nobody waits')
+    await again.click('#write-another')
+    expect(await again.text('#write-text')).toBe('')
+
+    await askFor(again, await server.write('read once', { once: true }))
+    expect(await loadedText(await closeMeanwhile(again, 'loaded'))).toBe('read once')
+  })
+
+  test('a long text has the time that a slow line takes', async () => {
+    const page = await openExtension(chromium(), server)
+    await chromium().inBackground(() => {
+      const waits: number[] = []
+      Object.assign(globalThis, { waits })
+      AbortSignal.timeout = new Proxy(AbortSignal.timeout, {
+        apply(timeout, self, [milliseconds]) {
+          waits.push(milliseconds)
+          return Reflect.apply(timeout, self, [milliseconds])
+        },
+      })
+    })
+    await page.fill('#write-text', '한'.repeat(320_000))
+    await page.click('#write-submit')
+    await writtenCode(page)
+    const waits = await chromium().inBackground(() => (globalThis as unknown as { waits: number[] }).waits)
+    expect(waits).toEqual([90_000])
+  })
+
+  test('a loaded text is shown though the browser has no room to keep it', async () => {
+    const code = await server.write('no room')
+    const page = await openExtension(chromium(), server)
+    await chromium().inBackground(() => {
+      const { session } = chrome.storage
+      const { set } = session
+      session.set = () => {
+        session.set = set
+        return Promise.reject(new Error('QUOTA_BYTES quota exceeded'))
+      }
+    })
+    await askFor(page, code)
+    expect(await loadedText(page)).toBe('no room')
+  })
+
+  test('“Send selection” writes what is selected; the code is notified, on the badge and on the clipboard', async () => {
+    const site = await openSite()
+    await site.evaluate(() => getSelection()?.selectAllChildren(document.body))
+    const selected = await site.evaluate(() => String(getSelection()))
+    expect(selected).toContain('User-agent: *\n')
+    await chooseInMenu(chromium(), 'send-selection', selected.replaceAll('\n', ' '))
+    const code = await poll('the badge', () => chromium().inBackground(() => chrome.action.getBadgeText({})))
+    expect(await server.load(code)).toBe(selected)
+    expect(await chromium().clipboard()).toBe(code)
+    const notifications = await chromium().inBackground(async () =>
+      Object.keys((await chrome.notifications.getAll()) as object),
+    )
+    expect(notifications.length).toBeGreaterThan(0)
+    const popup = await openPopup(chromium(), site)
+    expect(await writtenCode(popup)).toBe(code)
+    expect(await chromium().inBackground(() => chrome.action.getBadgeText({}))).toBe('')
+  })
+
+  test.each([
+    ['its time is up', 300],
+    ['it is erased', 2_592_000_000],
+  ])('the badge forgets the code of a text when %s', async (_, milliseconds) => {
+    const badge = () => chromium().inBackground(() => chrome.action.getBadgeText({}))
+    await chromium().inBackground(async (milliseconds) => {
+      await chrome.action.setBadgeText({ text: 'aBcD' })
+      await chrome.storage.local.set({ history: [{ code: 'aBcD', expiresAt: Date.now() + milliseconds }] })
+    }, milliseconds)
+    if (milliseconds > 300) expect(await badge()).toBe('aBcD')
+    if (milliseconds > 300) await chromium().inBackground(() => chrome.storage.local.set({ history: [] }))
+    await poll('the badge to be empty', async () => (await badge()) === '')
+  })
+
+  test('two selections that are sent at once are both stored, listed and told of', async () => {
+    const site = await openSite()
+    await site.evaluate(() => getSelection()?.selectAllChildren(document.body))
+    const titles = () => chromium().inBackground(() => (globalThis as unknown as { titles: string[] }).titles)
+    await chromium().inBackground(() => {
+      const titles: string[] = []
+      Object.assign(globalThis, { titles })
+      chrome.notifications.create = new Proxy(chrome.notifications.create, {
+        apply(create, self, [options]) {
+          titles.push(options.title)
+          return Reflect.apply(create, self, [options])
+        },
+      })
+    })
+    await Promise.all(['send-selection', 'send-selection'].map((entry) => chooseInMenu(chromium(), entry)))
+    await poll('both notifications', async () => (await titles()).length === 2)
+    const listed = await chromium().inBackground(async () => {
+      const { history } = await chrome.storage.local.get<{ history: { code: string }[] }>('history')
+      return history.map(({ code }) => code)
+    })
+    expect(listed).toHaveLength(2)
+    expect((await titles()).sort()).toEqual(listed.map((code) => `${code} is your code`).sort())
+  })
+
+  test('a selection that cannot be sent is told of', async () => {
+    await using stopped = await testServer()
+    const site = await openSite()
+    const notified = () =>
+      chromium().inBackground(async () => Object.keys((await chrome.notifications.getAll()) as object).length)
+    await chromium().inBackground(async (server) => {
+      await chrome.storage.local.set({ server })
+      for (const id of Object.keys((await chrome.notifications.getAll()) as object))
+        await chrome.notifications.clear(id)
+    }, stopped.url)
+    await stopped.pause()
+    await site.evaluate(() => getSelection()?.selectAllChildren(document.body))
+    await chooseInMenu(chromium(), 'send-selection', 'selected')
+    await poll('the notification', async () => (await notified()) > 0)
+    expect(await chromium().inBackground(() => chrome.action.getBadgeText({}))).toBe('')
+    stopped.resume()
+  })
+
+  test('“Load into this field” opens the popup, and puts the text into the field of the page', async () => {
+    const code = await server.write('into the\nfield')
+    const site = await openSite()
+    await site.evaluate(() => {
+      document.body.replaceChildren(document.createElement('textarea'))
+      document.querySelector('textarea')?.focus()
+    })
+    const popup = await chromium().popupThatOpens(() => chooseInMenu(chromium(), 'load-into-field'))
+    await popup.sees('#field-note')
+    await popup.type(code, '#load-code')
+    await popup.press('Enter')
+    await site.says('textarea', /^into the\nfield$/)
+    await popup.close()
+
+    await site.evaluate(() => document.querySelector('textarea')?.setAttribute('readonly', ''))
+    const next = await chromium().popupThatOpens(() => chooseInMenu(chromium(), 'load-into-field'))
+    await next.sees('#field-note')
+    expect(await next.text('#load-code')).toBe('')
+    await next.type(await server.write('not for this field'), '#load-code')
+    await next.press('Enter')
+    await tells(next, 'intoFieldFailed')
+    expect(await site.text('textarea')).toBe('into the\nfield')
+  })
+
+  test('“Load into this field” keeps a text that could be read only once', async () => {
+    const code = await server.write('nowhere else', { once: true })
+    const site = await openSite()
+    const popup = await openPopup(chromium(), site)
+    await askFor(popup, code)
+    expect(await loadedText(popup)).toBe('nowhere else')
+    await popup.close()
+    const again = await chromium().popupThatOpens(() => chooseInMenu(chromium(), 'load-into-field'))
+    await isReady(again)
+    expect(await loadedText(again)).toBe('nowhere else')
+    await again.click('#load-another')
+    await again.sees('#field-note')
+  })
+
+  test('the browser has nothing to say against the build', async () => {
+    const page = await chromium().open('chrome://extensions')
+    const complaints = await page.evaluate(async (extension) => {
+      interface Details {
+        id: string
+        installWarnings: string[]
+        manifestErrors: { message: string }[]
+        runtimeErrors: { message: string }[]
+      }
+      const { developerPrivate } = chrome as unknown as {
+        developerPrivate: { getExtensionsInfo(): Promise<Details[]> }
+      }
+      const details = (await developerPrivate.getExtensionsInfo()).find(({ id }) => extension.includes(id))
+      if (!details) return ['It is not loaded']
+      const { installWarnings, manifestErrors, runtimeErrors } = details
+      return [...installWarnings, ...[...manifestErrors, ...runtimeErrors].map(({ message }) => message)]
+    }, chromium().extension)
+    expect(complaints).toEqual([])
+  })
+
+  test('the keyboard opens the popup', async () => {
+    const commands = await chromium().inBackground(() => chrome.commands.getAll())
+    expect(commands).toContainEqual(expect.objectContaining({ name: '_execute_action', shortcut: 'Alt+Shift+E' }))
+  })
+})
+
+describeIn(FIREFOX, (firefox) => {
+  test('the browser has nothing to say against the build', async () => {
+    const complaints = await firefox().inChrome((address) => {
+      const { WebExtensionPolicy } = globalThis as unknown as FirefoxGlobals
+      const policy = WebExtensionPolicy.getByHostname(new URL(address).hostname)
+      return policy ? [...policy.extension.warnings, ...policy.extension.errors] : ['It is not loaded']
+    }, firefox().extension)
+    expect(complaints).toEqual([])
+  })
+
+  optionsTests(firefox)
+
+  test('the real popup keeps what was typed when it closes, and then the code', async () => {
+    await (await openExtension(firefox(), server)).close()
+    const site = await firefox().open(`${server.url}/robots.txt`)
+    const popup = await openPopup(firefox(), site)
+    await popup.type('typed and not yet sent', '#write-text')
+    await popup.close()
+
+    const again = await openPopup(firefox(), site)
+    expect(await again.text('#write-text')).toBe('typed and not yet sent')
+    await again.click('#write-submit')
+    const code = await writtenCode(again)
+    await again.close()
+
+    const last = await openPopup(firefox(), site)
+    expect(await writtenCode(last)).toBe(code)
+    expect(await server.load(code)).toBe('typed and not yet sent')
+    await last.close()
+  })
+
+  test('“Send selection” writes what is selected; the code is on the badge and on the clipboard', async () => {
+    await (await openExtension(firefox(), server)).close()
+    const site = await firefox().open(`${server.url}/robots.txt`)
+    await site.evaluate(() => getSelection()?.selectAllChildren(document.body))
+    const selected = await site.evaluate(() => String(getSelection()).trim())
+    await site.chooseInMenu('pre', messages.sendSelection.message)
+    const options = await firefox().open(`${firefox().extension}options.html`)
+    const onBadge = await options.until('the badge', () => chrome.action.getBadgeText({}))
+    const popup = await firefox().open(`${firefox().extension}popup.html`)
+    const code = await writtenCode(popup)
+    expect(onBadge).toBe(code)
+    expect((await server.load(code))?.trim()).toBe(selected)
+    expect(await firefox().clipboard()).toBe(code)
+  })
+
+  test('“Load into this field” puts the text into the field of the page', async () => {
+    await (await openExtension(firefox(), server)).close()
+    const code = await server.write('into the\nfield')
+    const site = await firefox().open(`${server.url}/robots.txt`)
+    await site.evaluate(() => {
+      document.body.replaceChildren(document.createElement('textarea'))
+      document.querySelector('textarea')?.focus()
+    })
+    await site.chooseInMenu('textarea', messages.loadIntoField.message)
+    const popup = new FirefoxPopup(firefox())
+    await popup.sees('#field-note')
+    await popup.type(code, '#load-code')
+    await popup.click('#load-submit')
+    await site.says('textarea', /^into the\nfield$/)
+  })
+})
+
+interface Manifest {
+  name: string
+  permissions: string[]
+  content_security_policy: { extension_pages: string }
+  [key: string]: unknown
+}
+
+describe.each([CHROMIUM, FIREFOX] as Kind[])('the build for $name', (kind) => {
+  let folder = ''
+  let manifest: Manifest
+  beforeAll(async () => {
+    folder = await builtExtension(kind)
+    manifest = await Bun.file(join(folder, 'manifest.json')).json()
+  })
+
+  test('has every file that its manifest and its pages name', async () => {
+    const named = [...JSON.stringify(manifest).matchAll(/"([\w/.-]+\.(?:html|js|json|png|svg|css))"/g)]
+    expect(named.length).toBeGreaterThan(3)
+    for (const [, path = ''] of named) expect([path, existsSync(join(folder, path))]).toEqual([path, true])
+    for (const page of readdirSync(folder).filter((name) => name.endsWith('.html'))) {
+      const html = await Bun.file(join(folder, page)).text()
+      for (const [, path = ''] of html.matchAll(/(?:src|href)="([^"#]+)"/g)) {
+        expect([page, path, existsSync(join(folder, path))]).toEqual([page, path, true])
+      }
+    }
+  })
+
+  test('asks for no host, and for no more permissions than it uses', () => {
+    expect(manifest).not.toHaveProperty('host_permissions')
+    expect(manifest).not.toHaveProperty('content_scripts')
+    expect(manifest.permissions).toEqual([
+      'activeTab',
+      'clipboardWrite',
+      'contextMenus',
+      'notifications',
+      ...(kind === CHROMIUM ? ['offscreen'] : []),
+      'scripting',
+      'storage',
+    ])
+  })
+
+  test('runs nothing from elsewhere and nothing inline', async () => {
+    expect(manifest.content_security_policy.extension_pages).toMatch(/^default-src 'none'; script-src 'self';/)
+    expect(manifest.content_security_policy.extension_pages).not.toContain('unsafe')
+    for (const name of readdirSync(folder)) {
+      if (!/\.(html|js)$/.test(name)) continue
+      const source = await Bun.file(join(folder, name)).text()
+      expect(source).not.toMatch(/<script(?![^>]*\bsrc="(?!https?:|\/\/))|\beval\(|new Function\(|innerHTML|\bstyle="/)
+    }
+  })
+
+  test('says its name and description in both languages', async () => {
+    const asked = [...JSON.stringify(manifest).matchAll(/__MSG_(\w+)__/g)].map(([, key = '']) => key)
+    expect(asked.length).toBeGreaterThan(0)
+    for (const language of ['en', 'ko']) {
+      const messages = await Bun.file(join(folder, '_locales', language, 'messages.json')).json()
+      for (const key of asked) expect(messages[key]?.message).toBeString()
+    }
+  })
+})
+
+test('Mozilla’s linter has nothing to say about the build for Firefox', async () => {
+  const linter = Bun.spawn(
+    [
+      process.execPath,
+      join(import.meta.dir, '../node_modules/addons-linter/bin/addons-linter'),
+      await builtExtension(FIREFOX),
+      '--warnings-as-errors',
+      '--output=json',
+    ],
+    { stdout: 'pipe', stderr: 'pipe' },
+  )
+  const report = await new Response(linter.stdout).json()
+  expect([...report.errors, ...report.warnings, ...report.notices]).toEqual([])
+  expect(await linter.exited).toBe(0)
+})

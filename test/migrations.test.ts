@@ -1,0 +1,166 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, expect, test } from 'bun:test'
+import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { runCommand } from '../db/commands.ts'
+import { migrations } from '../db/migrations/index.ts'
+import { CODES, openStore } from '../db/store.ts'
+import { checkInvariant, filledDatabase, temporaryPath, testStore } from './support.ts'
+
+const root = new URL('..', import.meta.url).pathname
+const T = Date.UTC(2030, 0, 1)
+const limits = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
+
+/** Runs a command; returns what it said. */
+function run(command: string, path: string, ...args: string[]): string[] {
+  const said: string[] = []
+  runCommand(command, args, path, (line) => said.push(line))
+  return said
+}
+
+const all = (path: string, sql: string) => {
+  using sqlite = new Database(path)
+  return sqlite.query(sql).all()
+}
+
+/** A database with a living text and one code at rest. */
+async function usedDatabase() {
+  const path = await filledDatabase()
+  const store = openStore(path, limits)
+  const eraseTokenHash = Buffer.alloc(32, 1)
+  const write = (body: string) =>
+    store.write({ body, passwordHash: null, once: false, eraseTokenHash, expiresAt: T + 1e9 }, T)
+  const code = await write('kept')
+  const returned = await write('returned')
+  await store.erase(returned, eraseTokenHash, T)
+  await store.close()
+  return { path, code, returned }
+}
+
+test('one step down and up again keeps every text, every code and every rest', async () => {
+  const { path, code, returned } = await usedDatabase()
+  const before = all(path, 'SELECT * FROM text')
+  expect(run('db:downgrade', path)).toEqual(['Took back 0001_fill_pool'])
+  expect(all(path, 'SELECT code, rests_until FROM code')).toEqual([{ code: returned, rests_until: T + 86_400_000 }])
+  expect(run('db:status', path)[1]).toBe('migrations  1 of 2 applied, 0001_fill_pool pending')
+  expect(run('db:upgrade', path).at(-1)).toBe(`${path} is up to date`)
+  checkInvariant(path)
+  expect(all(path, 'SELECT * FROM text')).toEqual(before)
+  expect(all(path, `SELECT rests_until FROM code WHERE rests_until IS NOT NULL`)).toEqual([
+    { rests_until: T + 86_400_000 },
+  ])
+  await using stored = await testStore({ path })
+  expect((await stored.store.load(code, T))?.body).toBe('kept')
+})
+
+test('a step down that loses something says what before it does it', async () => {
+  const { path } = await usedDatabase()
+  run('db:downgrade', path)
+  expect(run('db:downgrade', path)).toEqual([
+    'The schema before 0000_create_code_and_text cannot hold all that is here, and this will be lost: texts (1), rest periods of codes (1)',
+    'Took back 0000_create_code_and_text',
+  ])
+  expect(all(path, `SELECT name FROM sqlite_schema`)).toEqual([])
+  expect(run('db:downgrade', path)).toEqual(['No migration is applied: there is nothing to take back'])
+  run('db:upgrade', path)
+  checkInvariant(path)
+})
+
+test('filling the pool is announced before it takes its time', () => {
+  const path = temporaryPath()
+  expect(run('db:upgrade', path)).toEqual([
+    expect.stringMatching(/^Applied 0000_create_code_and_text in \d\.\d s$/),
+    'Filling the pool with 7,311,616 codes (84 MB on disk, a few seconds) …',
+    expect.stringMatching(/^Applied 0001_fill_pool in \d+\.\d s$/),
+    `${path} is up to date`,
+  ])
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  checkInvariant(path)
+})
+
+test('a database from a newer release is refused and left as it is', async () => {
+  const path = await filledDatabase()
+  all(path, `PRAGMA user_version = ${migrations.length + 1}`)
+  const line = `The database is at migration 3, and this release knows only 2: it was made by a newer release.`
+  for (const command of ['db:upgrade', 'db:downgrade', 'db:status']) expect(() => run(command, path)).toThrow(line)
+  expect(() => openStore(path, limits)).toThrow(line)
+  all(path, `PRAGMA user_version = ${migrations.length}`)
+  checkInvariant(path)
+})
+
+test('a migration that fails leaves the database at the one before', async () => {
+  const { path } = await usedDatabase()
+  run('db:downgrade', path)
+  all(path, `CREATE TRIGGER full AFTER INSERT ON code WHEN new.code > 'zz' BEGIN SELECT raise(ABORT, 'enough'); END`)
+  expect(() => run('db:upgrade', path)).toThrow('enough')
+  expect(all(path, 'SELECT count(*) AS n FROM code')).toEqual([{ n: 1 }])
+  expect(run('db:status', path)[1]).toContain('0001_fill_pool pending')
+})
+
+test('what changes the schema is refused while a server runs; what reads is not', async () => {
+  await using stored = await testStore()
+  const line = `Another process is using ${stored.path}: stop it first.`
+  for (const command of ['db:upgrade', 'db:downgrade']) expect(() => run(command, stored.path)).toThrow(line)
+  expect(run('db:status', stored.path)).toHaveLength(4)
+})
+
+test('status tells what is in the database', async () => {
+  const { path } = await usedDatabase()
+  const said = run('db:status', path)
+  expect(said[0]).toMatch(new RegExp(`^file        ${path}, \\d+,\\d{3},\\d{3} bytes$`))
+  expect(said.slice(1)).toEqual([
+    'migrations  2 of 2 applied',
+    'texts       1, 4 bytes; 0 expired and not yet swept',
+    `codes       ${(CODES - 1).toLocaleString('en')} in the pool; 1 of them at rest`,
+  ])
+})
+
+test('a backup taken while texts are written is whole, private, and starts', async () => {
+  await using stored = await testStore()
+  const backup = temporaryPath('backup.db')
+  const eraseTokenHash = Buffer.alloc(32, 1)
+  const write = (i: number) =>
+    stored.store.write({ body: `${i}`, passwordHash: null, once: false, eraseTokenHash, expiresAt: T + 1e9 }, T)
+  const before = await Promise.all(Array.from({ length: 100 }, (_, i) => write(i)))
+  const process = Bun.spawn(['bun', 'index.ts', 'db:backup', backup], {
+    cwd: root,
+    env: { ...Bun.env, DATABASE_URL: stored.path },
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+  let more = 0
+  while (process.exitCode === null) {
+    await write(more++)
+    await new Promise(setImmediate)
+  }
+  expect([process.exitCode, await new Response(process.stderr).text()]).toEqual([0, ''])
+  expect(more).toBeGreaterThan(0)
+  expect(statSync(backup).mode & 0o777).toBe(0o600)
+  checkInvariant(backup)
+  await using copy = await testStore({ path: backup })
+  for (const code of before) expect(await copy.store.load(code, T)).toBeDefined()
+  expect(() => run('db:backup', stored.path, backup)).toThrow(`${backup} exists already: a backup never overwrites.`)
+})
+
+test('a command that cannot be carried out says why in one line, and leaves nothing behind', async () => {
+  const missing = temporaryPath('missing.db')
+  expect(() => run('db:status', missing)).toThrow(`There is no database at ${missing}.`)
+  expect(() => run('db:backup', missing, `${missing}.copy`)).toThrow(`There is no database at ${missing}.`)
+  expect(() => run('db:backup', missing)).toThrow('db:backup needs the name of the file to write.')
+  expect(() => run('db:vacuum', missing)).toThrow(
+    'There is no command "db:vacuum". There are: db:upgrade, db:downgrade,',
+  )
+  for (const path of [missing, `${missing}.copy`]) expect(existsSync(path)).toBe(false)
+})
+
+test('every migration in the folder is applied, has its way down, and describes the schema', async () => {
+  const folder = join(root, 'db/migrations')
+  const files = readdirSync(folder).filter((name) => name.endsWith('.sql'))
+  expect(files.sort()).toEqual(migrations.flatMap(({ name }) => [`${name}.down.sql`, `${name}.sql`]).sort())
+  // drizzle-kit would write a further migration if the schema had moved on from the last one.
+  const copy = join(root, 'node_modules/.migrations-test')
+  afterAll(() => rmSync(copy, { recursive: true, force: true }))
+  cpSync(folder, copy, { recursive: true })
+  const kit = await Bun.$`bun run db:generate --out node_modules/.migrations-test`.cwd(root).quiet()
+  expect(kit.stdout.toString()).toContain('No schema changes')
+})

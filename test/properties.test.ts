@@ -1,0 +1,228 @@
+import { Database } from 'bun:sqlite'
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { type NewText, openStore } from '../db/store.ts'
+import { ERRORS } from '../errors.ts'
+import { checkInvariant, filledDatabase, SECOND, testApp } from './support.ts'
+
+const REST = 60
+const T = Date.UTC(2030, 0, 1)
+
+/** A pool so small that codes run out and come back. */
+const POOL = 20
+
+/** What the store must agree with: the text under each code that has one, and until when each returned code rests. */
+interface Model {
+  now: number
+  written: number
+  texts: Map<string, NewText>
+  resting: Map<string, number>
+}
+
+type Store = ReturnType<typeof openStore>
+interface Real {
+  store: Store
+  reopen: () => Promise<void>
+}
+
+const isLiving = (model: Model, code: string) => (model.texts.get(code)?.expiresAt ?? 0) > model.now
+
+function giveBack(model: Model, code: string) {
+  if (model.texts.delete(code)) model.resting.set(code, model.now + REST * SECOND)
+}
+
+/** A code that was lent before, if there is one. */
+const pick = (model: Model, at: number) => {
+  const codes = [...model.texts.keys(), ...model.resting.keys()]
+  return codes[at % Math.max(1, codes.length)] ?? 'none'
+}
+
+class Write implements fc.AsyncCommand<Model, Real> {
+  constructor(
+    readonly bodies: string[],
+    readonly lifetime: number,
+  ) {}
+  check = () => true
+  async run(model: Model, { store }: Real) {
+    const texts = this.bodies.map((body) => ({
+      body,
+      passwordHash: null,
+      once: false,
+      eraseTokenHash: Buffer.from(`${++model.written}`.padEnd(32)),
+      expiresAt: model.now + this.lifetime * SECOND,
+    }))
+    const stillResting = [...model.resting.values()].filter((until) => until > model.now).length
+    const free = POOL - model.texts.size - stillResting
+    const written = await Promise.allSettled(texts.map((text) => store.write(text, model.now)))
+    expect(written.filter(({ status }) => status === 'fulfilled')).toHaveLength(Math.min(free, texts.length))
+    for (const [i, result] of written.entries()) {
+      if (result.status === 'rejected') {
+        expect(result.reason).toMatchObject({ reason: 'no_codes_left' })
+        continue
+      }
+      expect(model.texts.has(result.value)).toBe(false)
+      expect(model.resting.get(result.value) ?? 0).toBeLessThanOrEqual(model.now)
+      model.resting.delete(result.value)
+      model.texts.set(result.value, texts[i] as NewText)
+    }
+  }
+  toString = () => `write(${this.bodies.length} for ${this.lifetime} s)`
+}
+
+class Load implements fc.AsyncCommand<Model, Real> {
+  constructor(readonly at: number) {}
+  check = () => true
+  async run(model: Model, { store }: Real) {
+    const code = pick(model, this.at)
+    const found = await store.load(code, model.now)
+    if (isLiving(model, code)) return expect(found?.body).toBe(model.texts.get(code)?.body as string)
+    expect(found).toBeUndefined()
+    giveBack(model, code)
+  }
+  toString = () => `load(${this.at})`
+}
+
+class Erase implements fc.AsyncCommand<Model, Real> {
+  constructor(
+    readonly at: number,
+    readonly times: number,
+    readonly right: boolean,
+  ) {}
+  check = () => true
+  async run(model: Model, { store }: Real) {
+    const code = pick(model, this.at)
+    const token = this.right ? model.texts.get(code)?.eraseTokenHash : undefined
+    const erasing = Array.from({ length: this.times }, () => store.erase(code, token ?? Buffer.alloc(32), model.now))
+    const erased = (await Promise.all(erasing)).filter(Boolean).length
+    expect(erased).toBe(this.right && isLiving(model, code) ? 1 : 0)
+    if (erased) giveBack(model, code)
+  }
+  toString = () => `erase(${this.at}, ${this.times} times, ${this.right ? 'right' : 'wrong'})`
+}
+
+class Wait implements fc.AsyncCommand<Model, Real> {
+  constructor(readonly seconds: number) {}
+  check = () => true
+  async run(model: Model) {
+    model.now += this.seconds * SECOND
+  }
+  toString = () => `wait(${this.seconds} s)`
+}
+
+class Sweep implements fc.AsyncCommand<Model, Real> {
+  check = () => true
+  async run(model: Model, { store }: Real) {
+    const expired = [...model.texts.keys()].filter((code) => !isLiving(model, code))
+    expect(await store.sweep(model.now)).toBe(expired.length)
+    for (const code of expired) giveBack(model, code)
+  }
+  toString = () => 'sweep'
+}
+
+class Restart implements fc.AsyncCommand<Model, Real> {
+  check = () => true
+  run = (_model: Model, real: Real) => real.reopen()
+  toString = () => 'restart'
+}
+
+test('any sequence of operations keeps the invariant of the pool and agrees with a model in memory', async () => {
+  const commands = fc.commands(
+    [
+      fc
+        .tuple(
+          fc.array(fc.string({ unit: 'binary', minLength: 1 }), { minLength: 1, maxLength: 8 }),
+          fc.integer({ min: 1, max: 200 }),
+        )
+        .map(([bodies, lifetime]) => new Write(bodies, lifetime)),
+      fc.nat().map((at) => new Load(at)),
+      fc.tuple(fc.nat(), fc.integer({ min: 1, max: 5 }), fc.boolean()).map((args) => new Erase(...args)),
+      fc.integer({ min: 1, max: 150 }).map((seconds) => new Wait(seconds)),
+      fc.constant(new Sweep()),
+      fc.constant(new Restart()),
+    ],
+    { maxCommands: 60 },
+  )
+  // One file for all sequences: each begins with what the one before left, as a server would.
+  const path = await filledDatabase()
+  using shell = new Database(path)
+  shell.run(`DELETE FROM code WHERE code > (SELECT code FROM code LIMIT 1 OFFSET ${POOL - 1})`)
+  shell.close()
+  const open = () => openStore(path, { codeRestSeconds: REST, maxStoredBytes: 1e9 })
+  let now = T
+  await fc.assert(
+    fc.asyncProperty(commands, async (sequence) => {
+      const real: Real = {
+        store: open(),
+        async reopen() {
+          await real.store.close()
+          real.store = open()
+        },
+      }
+      const model: Model = { now, written: 0, texts: new Map(), resting: new Map() }
+      try {
+        await fc.asyncModelRun(() => ({ model, real }), sequence)
+      } finally {
+        now = model.now + 1e6 * SECOND
+        await real.store.sweep(now)
+        await real.store.close()
+        now += REST * SECOND
+      }
+      checkInvariant(path, POOL)
+    }),
+    { numRuns: 40 },
+  )
+})
+
+test('any JSON at all, sent to any route, gets a documented answer and never a 500', async () => {
+  await using service = await testApp()
+  const { code = '' } = (await service.api.write.post({ text: 'a', password: 'p' })).data ?? {}
+  const documented = new Set([200, 201, 204, 302, ...Object.values(ERRORS).map(([status]) => status)] as number[])
+  documented.delete(500)
+  const field = fc.oneof(fc.jsonValue(), fc.constantFrom(code, 'p', '', 60, true, 'A'.repeat(22), '\ud800', -0, 1e308))
+  const body = fc.oneof(
+    fc.jsonValue(),
+    fc.nat(9000).map((depth): unknown => JSON.parse(`${'{"code":['.repeat(depth)}1${']}'.repeat(depth)}`)),
+    fc.record({ text: field, expiresIn: field, password: field, once: field }, { requiredKeys: [] }),
+    fc.record({ code: field, password: field, eraseToken: field }, { requiredKeys: [] }),
+  )
+  const path = fc.oneof(
+    fc.constantFrom(
+      '/api/write',
+      '/api/load',
+      '/api/erase',
+      '/',
+      '/health',
+      '/openapi/json',
+      `/${code}`,
+      '/?once&expires=1h',
+    ),
+    fc.webPath().map((path) => path || '/'),
+    fc.tuple(fc.constantFrom('/', `/${code}`), fc.webQueryParameters()).map(([path, query]) => `${path}?${query}`),
+  )
+  const method = fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS')
+  const type = fc.constantFrom(
+    'application/json',
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data',
+    '',
+  )
+  await fc.assert(
+    fc.asyncProperty(path, method, type, body, async (path, method, type, body) => {
+      const response = await service.fetch(path, {
+        method,
+        headers: { 'content-type': type },
+        ...(method !== 'GET' && method !== 'HEAD' && { body: JSON.stringify(body) }),
+      })
+      expect(documented).toContain(response.status)
+      if (response.status < 400 || method === 'HEAD') return
+      if (!path.startsWith('/api/') && !response.headers.get('content-type')?.startsWith('application/json')) {
+        return expect(await response.text()).toMatch(/^\S.+\n/)
+      }
+      const { error } = (await response.json()) as { error: { code: keyof typeof ERRORS; message: string } }
+      expect(ERRORS[error.code][0]).toBe(response.status as never)
+      expect(error.message).not.toBe('')
+    }),
+    { numRuns: 3000 },
+  )
+})

@@ -1,0 +1,64 @@
+/** The real server for the tests in browsers: on a port of its own, over a store of its own, with a clock that can be put forward. */
+import { createApp } from '../index.ts'
+import { readSettings } from '../settings.ts'
+import { testStore, UNLIMITED } from './support.ts'
+
+export type TestServer = Awaited<ReturnType<typeof testServer>>
+
+/**
+ * A server that listens on a free port. `env` sets settings as the environment would; limits are off unless they are
+ * named there. The clock runs with the browser's, `clock.ahead` milliseconds before it.
+ */
+export async function testServer(env: Record<string, string> = {}) {
+  const settings = readSettings({
+    HOST: '127.0.0.1',
+    ...UNLIMITED,
+    ...env,
+  })
+  const stored = await testStore({
+    codeRestSeconds: settings.CODE_REST_SECONDS,
+    maxStoredBytes: settings.MAX_STORED_BYTES,
+  })
+  const clock = { ahead: 0 }
+  const listen = (port: number) =>
+    createApp(stored.store, settings, () => Date.now() + clock.ahead).listen({
+      port,
+      hostname: settings.HOST,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    })
+  let app = listen(0)
+  const port = app.server?.port ?? 0
+  const url = `http://127.0.0.1:${port}`
+  const post = async <Answer>(path: string, body: unknown) => {
+    const response = await fetch(url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    return (await response.json()) as Answer
+  }
+
+  return {
+    url,
+    clock,
+    settings,
+    query: stored.query,
+    /** Writes a text past every browser; returns its code. */
+    write: async (text: string, more: { expiresIn?: number; password?: string; once?: boolean } = {}) =>
+      (await post<{ code: string }>('/api/write', { text, ...more })).code,
+    /** What is stored under `code`, as another computer would load it; undefined where there is nothing. */
+    load: async (code: string, password?: string) =>
+      (await post<{ text?: string }>('/api/load', { code, password })).text,
+    /** Cuts every connection and refuses new ones, until `resume`. */
+    async pause() {
+      await app.stop(true)
+    },
+    resume() {
+      app = listen(port)
+    },
+    async [Symbol.asyncDispose]() {
+      await app.stop(true)
+      await stored[Symbol.asyncDispose]()
+    },
+  }
+}

@@ -1,0 +1,119 @@
+/** What the tests share: a filled store of their own, an app over it with a clock they set, and a client for it. */
+import { Database } from 'bun:sqlite'
+import { afterAll } from 'bun:test'
+import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { treaty } from '@elysiajs/eden'
+import { CODES, openStore, type StoreOptions } from '../db/store.ts'
+import { type App, createApp } from '../index.ts'
+import { readSettings } from '../settings.ts'
+
+const home = mkdtempSync(join(tmpdir(), 'extextcloud-test-'))
+// This file is preloaded, so this runs once, after the last test of the last file.
+afterAll(() => rmSync(home, { recursive: true, force: true }))
+
+let made = 0
+
+/** A path in the folder of this test run, which is removed at its end. */
+export const temporaryPath = (name = 'test.db') => join(home, `${++made}-${name}`)
+
+/** The path of a new database with a full pool: a copy, since filling one takes seconds. */
+export async function filledDatabase(): Promise<string> {
+  const template = join(home, 'template.db')
+  if (!existsSync(template)) await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 }).close()
+  const path = temporaryPath()
+  copyFileSync(template, path, constants.COPYFILE_FICLONE)
+  return path
+}
+
+/** A store on a filled database; closed, checked for its invariant and removed when it goes out of scope. */
+export async function testStore({
+  path = '',
+  codeRestSeconds = 86_400,
+  maxStoredBytes = 1e9,
+}: Partial<StoreOptions> & { path?: string } = {}) {
+  const file = path || (await filledDatabase())
+  const store = openStore(file, { codeRestSeconds, maxStoredBytes })
+  return {
+    store,
+    path: file,
+    /** Runs a query of its own on the file, as an operator with a shell would. */
+    query<Row>(sql: string, ...parameters: (string | number)[]): Row[] {
+      using sqlite = new Database(file)
+      return sqlite.query<Row, (string | number)[]>(sql).all(...parameters)
+    },
+    async [Symbol.asyncDispose]() {
+      await store.close()
+      checkInvariant(file)
+      for (const ending of ['', '-wal', '-shm', '.lock']) rmSync(file + ending, { force: true })
+    },
+  }
+}
+
+/** Every one of `codes` codes is in exactly one of the two tables. */
+export function checkInvariant(path: string, codes = CODES) {
+  using sqlite = new Database(path)
+  const counts = sqlite
+    .query<{ free: number; lent: number; both: number }, []>(
+      `SELECT (SELECT count(*) FROM code) AS free, (SELECT count(*) FROM text) AS lent,
+        (SELECT count(*) FROM text JOIN code USING (code)) AS both`,
+    )
+    .get()
+  if (counts?.both !== 0 || counts.free + counts.lent !== codes) {
+    throw new Error(`The pool has lost its invariant: ${JSON.stringify(counts)}`)
+  }
+}
+
+/** The environment that turns every rate limit off. */
+export const UNLIMITED = {
+  REQUESTS_PER_MINUTE: '0',
+  WRITES_PER_MINUTE: '0',
+  WRITE_BYTES_PER_DAY: '0',
+  MISSES_PER_HOUR: '0',
+}
+
+/** Seconds, minutes and hours in the milliseconds of the clock. */
+export const SECOND = 1000
+export const MINUTE = 60 * SECOND
+export const HOUR = 60 * MINUTE
+
+/**
+ * An app over a store of its own. Its clock stands still until `clock.now` is set; a request's client is what its
+ * header `x-client` says. `env` sets settings as the environment would; limits are off unless they are named there.
+ */
+export async function testApp(env: Record<string, string> = {}) {
+  const settings = readSettings({
+    ...UNLIMITED,
+    CLIENT_IP_HEADER: 'x-client',
+    ...env,
+  })
+  const stored = await testStore({
+    codeRestSeconds: settings.CODE_REST_SECONDS,
+    maxStoredBytes: settings.MAX_STORED_BYTES,
+  })
+  const clock = { now: Date.UTC(2030, 0, 1) }
+  const app: App = createApp(stored.store, settings, () => clock.now)
+  return {
+    ...stored,
+    app,
+    clock,
+    settings,
+    api: treaty(app, { parseDate: false }).api,
+    /** One request without a socket, as a plain HTTP client sends it. */
+    fetch: (path: string, init?: RequestInit) => app.handle(new Request(`http://localhost${path}`, init)),
+    /** A JSON request, sent as it is, whatever the schema says. */
+    post: (path: string, body: unknown, headers: Record<string, string> = {}) =>
+      app.handle(
+        new Request(`http://localhost${path}`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', ...headers },
+          body: typeof body === 'string' ? body : JSON.stringify(body),
+        }),
+      ),
+  }
+}
+
+/** The error code of a JSON answer. */
+export const errorCode = async (response: Response) =>
+  ((await response.json()) as { error?: { code?: string } }).error?.code

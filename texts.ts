@@ -1,0 +1,90 @@
+/** Writing, loading and erasing as every route does it: the limits are asked, passwords and tokens hashed, the store called. */
+import { createHash, randomBytes } from 'node:crypto'
+import type { LentText, Store } from './db/store.ts'
+import { invalid, Refusal, tooLarge } from './errors.ts'
+import type { Guard } from './guard.ts'
+import { hashPassword, verifyPassword } from './password.ts'
+import type { Settings } from './settings.ts'
+
+interface NewText {
+  text: string
+  /** Whole seconds. */
+  expiresIn?: number
+  password?: string
+  once?: boolean
+}
+
+interface Loading {
+  code: string
+  password?: string
+  mayTake: boolean
+  signal: AbortSignal
+}
+
+const sha256 = (token: string) => createHash('sha256').update(token).digest()
+
+/** The three operations. Each is asked by a `client`, as `clientOf` names it, and throws the refusals of `errors.ts`. */
+export function createTexts(store: Store, guard: Guard, settings: Settings, now: () => number) {
+  async function find(client: string, code: string): Promise<LentText> {
+    guard.admitLookUp(client)
+    const found = await store.load(code, now())
+    if (!found) throw guard.miss(client)
+    guard.admitLookUp(client) // Again, since a burst of guesses was admitted as a whole.
+    return found
+  }
+
+  return {
+    async write(
+      client: string,
+      { text, expiresIn = settings.DEFAULT_EXPIRY_SECONDS, password, once = false }: NewText,
+    ) {
+      const size = Buffer.byteLength(text)
+      if (size > settings.MAX_TEXT_BYTES) throw tooLarge(settings.MAX_TEXT_BYTES)
+      if (size === 0) throw invalid('text', 'The text is empty.')
+      if (!text.isWellFormed()) throw invalid('text', 'The text is not well-formed Unicode.')
+      guard.admitWrite(client, size)
+      try {
+        const passwordHash = password === undefined ? null : await hashPassword(password)
+        const eraseToken = randomBytes(16).toString('base64url')
+        const writtenAt = now()
+        const expiresAt = writtenAt + expiresIn * 1000
+        const code = await store.write(
+          { body: text, passwordHash, once, eraseTokenHash: sha256(eraseToken), expiresAt },
+          writtenAt,
+        )
+        return { code, expiresAt: new Date(expiresAt).toISOString(), eraseToken }
+      } catch (error) {
+        guard.uncountBytes(client, size)
+        throw error
+      }
+    },
+
+    /**
+     * @param mayTake whether to give, and so delete, a text that can be read only once
+     * @param signal says when the client has gone, who then takes nothing
+     */
+    async load(client: string, { code, password, mayTake, signal }: Loading) {
+      let found = await find(client, code)
+      if (found.once && !mayTake) throw new Refusal('use_post')
+      const { passwordHash } = found
+      if (passwordHash !== null) {
+        if (password === undefined) throw new Refusal('password_required')
+        // The salted hash is no other text's: what is counted for this one never meets a later one with its code.
+        await guard.checkPassword(passwordHash, client, () => verifyPassword(password, passwordHash))
+        // Hashing takes a while, in which the client may have gone, and the text expired or been erased or taken.
+        if (signal.aborted) throw new Refusal('busy')
+        found = await find(client, code)
+        if (found.passwordHash !== passwordHash) throw guard.miss(client)
+      }
+      if (found.once && !(await store.erase(code, found.eraseTokenHash, now()))) throw guard.miss(client)
+      return { text: found.body, expiresAt: new Date(found.expiresAt).toISOString(), once: found.once }
+    },
+
+    async erase(client: string, { code, eraseToken }: { code: string; eraseToken: string }) {
+      const { eraseTokenHash } = await find(client, code)
+      // Compared before anything is committed, so that a burst of guesses is counted guess by guess.
+      if (!eraseTokenHash.equals(sha256(eraseToken))) throw guard.miss(client)
+      if (!(await store.erase(code, eraseTokenHash, now()))) throw guard.miss(client)
+    },
+  }
+}
