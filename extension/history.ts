@@ -3,18 +3,27 @@ import { askTwice, copyOnPress } from './actions.ts'
 import { history, historyChanged, isExtension, type Lent } from './api.ts'
 import { showCode, spell } from './code.ts'
 import { element } from './elements.ts'
-import { duration, message, say } from './messages.ts'
+import { currentLanguage, duration, message, say } from './messages.ts'
 import { focusTab } from './tabs.ts'
 import { reopen } from './write.ts'
 
+/** Makes items only for what is new: made anew, one would lose the focus, and the question whether to erase. */
 export async function showHistory() {
   const lents = await history()
+  const list = element('history-list')
+  const shown = new Map([...list.querySelectorAll('li')].map((item) => [item.dataset.key, item]))
+  const items = lents.map((lent) => shown.get(keyOf(lent)) ?? historyItem(lent))
+  for (const item of shown.values()) if (!items.includes(item)) item.remove()
+  list.prepend(...items.filter((item) => !item.isConnected))
   element('history').hidden = lents.length === 0
-  element('history-list').replaceChildren(...lents.map(historyItem))
 }
+
+/** What an item shows, and in which language. */
+const keyOf = (lent: Lent) => JSON.stringify([currentLanguage(), lent])
 
 function historyItem(lent: Lent): HTMLLIElement {
   const item = document.createElement('li')
+  item.dataset.key = keyOf(lent)
   item.dataset.code = lent.code
   const show = document.createElement('button')
   show.className = 'show-code'

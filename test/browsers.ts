@@ -499,14 +499,18 @@ export class FirefoxPage extends Page {
       }, label),
     )
   }
-  protected clickShown(selector: string) {
-    return this.#here<void>(async (marionette) => {
-      const found = await marionette.send<Record<string, string>>('WebDriver:FindElement', {
-        using: 'css selector',
-        value: selector,
-      })
-      await marionette.send('WebDriver:ElementClick', { id: found[ELEMENT] })
-    })
+  protected async clickShown(selector: string) {
+    // Again where the page changes between the two commands: then nothing was clicked.
+    await poll(`${selector} to take a click`, () =>
+      this.#here(async (marionette) => {
+        const found = await marionette.send<Record<string, string>>('WebDriver:FindElement', {
+          using: 'css selector',
+          value: selector,
+        })
+        await marionette.send('WebDriver:ElementClick', { id: found[ELEMENT] })
+        return true
+      }),
+    )
   }
   protected typeKeys(text: string) {
     return this.#keys(

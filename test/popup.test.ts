@@ -240,6 +240,19 @@ for (const [kind, home, opener] of [
         expect(await server.load(code)).toBe('to be kept')
       })
 
+      test('what is listed already is not made anew when another tab writes', async () => {
+        const page = await open()
+        const code = await write(page, 'written first')
+        await page.click('#write-another')
+        await page.evaluate((code) => {
+          for (const item of document.querySelectorAll<HTMLElement>(`li[data-code=${code}]`)) item.dataset.same = ''
+        }, code)
+        const other = await browser().open(await page.evaluate(() => location.href))
+        await isReady(other)
+        const second = await write(other, 'from another tab')
+        await page.sees(`li[data-code=${second}] + li[data-code=${code}][data-same]`)
+      })
+
       test('what another tab does is seen in this one', async () => {
         const page = await open()
         const code = await write(page, 'for once', { once: true })
