@@ -28,12 +28,14 @@ import {
   WRITE_ERRORS,
 } from './errors.ts'
 import { clientOf, createGuard, describeLimits } from './guard.ts'
+import { log } from './log.ts'
 import manifest from './package.json' with { type: 'json' }
 import { createPage } from './page.ts'
 import { MAX_PASSWORD_BYTES } from './password.ts'
 import { basicPassword, parseDuration, readJson, readText } from './request.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { createTexts } from './texts.ts'
+import { createWatch, type Watch } from './watch.ts'
 
 /** An answer of the API loads nothing, and nobody may frame it. The page has its own. */
 const CONTENT_SECURITY_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -46,8 +48,8 @@ const PASSWORD: Record<string, string[]>[] = [{}, { password: [] }]
 /** Milliseconds that a stop waits for answers in flight: the rest of the promised 5 seconds closes the database. */
 const STOP_PATIENCE = 4000
 
-/** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970. */
-export function createApp(store: Store, settings: Settings, now: () => number = Date.now) {
+/** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970; `watch` hears of refusals. */
+export function createApp(store: Store, settings: Settings, now: () => number = Date.now, watch?: Watch) {
   const { CORS_ORIGINS, DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
   const guard = createGuard(settings, now)
   const texts = createTexts(store, guard, settings, now)
@@ -107,6 +109,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         } catch (flood) {
           refusal = toRefusal(flood, code)
         }
+        watch?.refused(request, refusal.reason)
         const { retryAfter } = refusal.details
         if (retryAfter !== undefined) set.headers['retry-after'] = String(retryAfter)
         if (/^\/(api\/|openapi\/|health$)/.test(path)) return status(refusal.status, refusal.body)
@@ -124,6 +127,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       .get(
         '/health',
         () => {
+          if (watch?.isStopping) throw new Refusal('busy', { message: 'The server is stopping.', retryAfter: 5 })
           try {
             store.check()
           } catch (error) {
@@ -134,7 +138,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         },
         {
           response: { 200: t.Object({ status: t.Literal('ok') }), ...answers(errorBody, ['busy']) },
-          detail: { summary: 'Whether the service can read its database' },
+          detail: { summary: 'Whether the service can read its database, and is not about to stop' },
         },
       )
       .use(
@@ -312,8 +316,12 @@ async function main([command, ...args]: string[]) {
     maxStoredBytes: settings.MAX_STORED_BYTES,
     say: console.log,
   })
-  const sweep = () => store.sweep(Date.now()).catch(logError)
-  const { server } = createApp(store, settings)
+  log.level = settings.LOG_LEVEL
+  const watch = createWatch(store, settings)
+  const sweep = () => watch.sweep(Date.now())
+  const app = createApp(store, settings, Date.now, watch)
+  const { server } = app
+    .wrap((handle, request) => watch.over(handle, request, app.server))
     .use(cron({ name: 'sweep', pattern: '* * * * *', protect: true, run: sweep }))
     .listen({
       port: settings.PORT,
@@ -328,6 +336,12 @@ async function main([command, ...args]: string[]) {
     : Object.values(networkInterfaces()).flatMap((i) => i ?? [])) {
     if (family === 'IPv4' && !internal) console.log(`On your network: http://${address}:${server?.port}`)
   }
+  const { metrics } = watch
+  if (metrics) {
+    const routes = { '/metrics': () => metrics.answer(Date.now()) }
+    const { url } = Bun.serve({ port: settings.METRICS_PORT, hostname: settings.HOST, reusePort: false, routes })
+    console.log(`Metrics are at ${new URL('/metrics', url)}`)
+  }
   console.log(`The data is in ${path === ':memory:' ? 'memory' : resolve(path)}`)
 
   let stopping = false
@@ -335,6 +349,8 @@ async function main([command, ...args]: string[]) {
     // A terminal's Ctrl+C arrives twice: from the terminal itself, and passed on by `bun run`.
     if (stopping) return
     stopping = true
+    watch.isStopping = true
+    await Bun.sleep(settings.DRAIN_SECONDS * 1000)
     // No new connections. `stop` itself would also wait for the ones that idle, so the answers in flight are asked for.
     server?.stop()
     const end = performance.now() + STOP_PATIENCE

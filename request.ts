@@ -7,6 +7,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** Bytes of bodies that may be held at a time while the rest of them arrives: what slow senders can take of the memory. */
 const MAX_HELD_BYTES = 128 * 1024 * 1024
 
+/** Bytes of a body that is read however much is held: a flood of large ones must not stop loads and short texts. */
+const SMALL_BODY_BYTES = 65_536
+
 let heldBytes = 0
 
 /** The body, of at most `maxBytes`. Throws the refusal `tooLarge` as soon as that is known, and `busy`. */
@@ -19,7 +22,7 @@ async function readBody(request: Request, maxBytes: number, tooLarge: Refusal): 
       size += chunk.byteLength
       heldBytes += chunk.byteLength
       if (size > maxBytes) throw tooLarge
-      if (heldBytes > MAX_HELD_BYTES) throw new Refusal('busy', { retryAfter: 5 })
+      if (heldBytes > MAX_HELD_BYTES && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
       chunks.push(chunk)
     }
   } finally {

@@ -1,4 +1,5 @@
-/** The upkeep commands, for any database file: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`. */
+/** The upkeep commands: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`, `text:find CODE`, `text:erase CODE`. */
+import { Database } from 'bun:sqlite'
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { appliedMigrations, downgrade, pendingMigrations, type Say, upgrade } from './migrate.ts'
@@ -57,6 +58,51 @@ const COMMANDS: Record<string, (path: string, args: string[], say: Say) => void>
     }
     say(`${file} is a copy of ${path}, ${statSync(file).size.toLocaleString('en')} bytes`)
   },
+
+  'text:find': (path, [code], say) => {
+    using sqlite = openForReading(path)
+    const found = findText(sqlite, code)
+    const time = (milliseconds: number) => new Date(milliseconds).toISOString()
+    say(`written     ${time(found.created_at)}`)
+    say(`expires     ${time(found.expires_at)}`)
+    say(`password    ${found.has_password ? 'yes' : 'no'}`)
+    say(`only once   ${found.once ? 'yes' : 'no'}`)
+    // As JSON, for what controls a terminal must not come through.
+    say(`text        ${JSON.stringify(found.body)}`)
+  },
+
+  // By ending its time: the server's own sweep then deletes it, returns the code and clears the bytes.
+  'text:erase': (path, [code], say) => {
+    openForReading(path).close()
+    using sqlite = new Database(path, { strict: true })
+    sqlite.run('PRAGMA busy_timeout = 5000')
+    findText(sqlite, code)
+    sqlite.query('UPDATE text SET expires_at = 0 WHERE code = ?').run(code ?? '')
+    say(
+      `Nobody can load ${code} any more. The sweep clears it from the file: within a minute, or when the server starts.`,
+    )
+  },
+}
+
+interface FoundText {
+  body: string
+  has_password: number
+  once: number
+  created_at: number
+  expires_at: number
+}
+
+/** The living text under `code`. Throws an Error of one line where there is none. */
+function findText(sqlite: Database, code = ''): FoundText {
+  if (!/^[A-Za-z]{4}$/.test(code)) throw new Error('This command needs the code of a text: four letters.')
+  const found = sqlite
+    .query<FoundText, [string, number]>(
+      `SELECT body, password_hash IS NOT NULL AS has_password, once, created_at, expires_at
+       FROM text WHERE code = ? AND expires_at > ?`,
+    )
+    .get(code, Date.now())
+  if (!found) throw new Error(`There is no text with the code ${code}.`)
+  return found
 }
 
 /**

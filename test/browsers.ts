@@ -16,7 +16,7 @@ import { temporaryPath } from './support.ts'
 /** Milliseconds that anything in a page may take: well below a test's own limit, at which bun kills the browser with it. */
 const PATIENCE = 5000
 /** Milliseconds for a test with a browser in it, and for starting one. */
-export const BROWSER_TEST = 30_000
+export const BROWSER_TEST = 60_000
 
 type Argument = string | number | boolean | null
 

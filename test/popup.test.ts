@@ -50,8 +50,8 @@ for (const [kind, home, opener] of [
         const page = await open()
         const code = await write(page, 'to the clipboard\nand on')
         await page.click('#copy-code')
+        await page.says('#copy-code', /^✓\sCopied$/)
         await tells(page, 'copiedCode')
-        expect(await page.text('#copy-code')).toMatch(/^✓\sCopied$/)
         await page.says('#copy-code', /^Copy code$/)
         expect(await browser().clipboard()).toBe(code)
         await page.click('#copy-link')
@@ -141,10 +141,15 @@ for (const [kind, home, opener] of [
       test('erasing asks once, then the text is gone for everyone', async () => {
         const page = await open()
         const code = await write(page, 'a mistake')
-        await page.click('#erase')
+        await page.sees('#erase')
+        // A double click.
+        await page.evaluate(() => {
+          const erase = document.querySelector<HTMLElement>('#erase')
+          erase?.focus()
+          erase?.click()
+          erase?.click()
+        })
         await tells(page, 'eraseAgain')
-        // The other half of a double click.
-        await page.evaluate(() => document.querySelector<HTMLElement>('#erase')?.click())
         expect(await server.load(code)).toBe('a mistake')
         await page.click('#copy-code')
         await page.click('#erase')

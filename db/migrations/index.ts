@@ -4,6 +4,8 @@ import createDown from './0000_create_code_and_text.down.sql' with { type: 'text
 import createUp from './0000_create_code_and_text.sql' with { type: 'text' }
 import fillDown from './0001_fill_pool.down.sql' with { type: 'text' }
 import fillUp from './0001_fill_pool.sql' with { type: 'text' }
+import indexDown from './0002_index_resting_codes.down.sql' with { type: 'text' }
+import indexUp from './0002_index_resting_codes.sql' with { type: 'text' }
 
 export interface Migration {
   name: string
@@ -29,4 +31,5 @@ export const migrations: Migration[] = [
     down: fillDown,
     announce: 'Filling the pool with 7,311,616 codes (84 MB on disk, a few seconds)',
   },
+  { name: '0002_index_resting_codes', up: indexUp, down: indexDown },
 ]
