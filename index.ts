@@ -309,6 +309,11 @@ export type App = ReturnType<typeof createApp>
 async function main([command, ...args]: string[]) {
   const settings = readSettings(process.env)
   const path = settings.DATABASE_URL
+  if (command === 'health') {
+    const { status } = await fetch(`http://${settings.HOST ?? '127.0.0.1'}:${settings.PORT}/health`)
+    if (status !== 200) throw new Error(`The server answers ${status}.`)
+    return console.log('The server is well')
+  }
   if (command) return runCommand(command, args, path, console.log)
 
   const store = openStore(path, {

@@ -111,7 +111,7 @@ function findText(sqlite: Database, code = ''): FoundText {
  */
 export function runCommand(command: string, args: string[], path: string, say: Say) {
   const run = COMMANDS[command]
-  if (!run) throw new Error(`There is no command "${command}". There are: ${Object.keys(COMMANDS).join(', ')}.`)
+  if (!run) throw new Error(`There is no command "${command}". There are: ${Object.keys(COMMANDS).join(', ')}, health.`)
   run(path, args, say)
 }
 
