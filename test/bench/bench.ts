@@ -1,5 +1,5 @@
 /**
- * `bun run bench [quick]`: the real server, a process of its own, against what the machine can do at most, pair by pair
+ * `bun run bench [quick] [loads writes …]`: the real server, a process of its own, against what the machine can do at most, pair by pair
  * in one run. Every answer is checked; a wrong or failed one voids the run. Prints a table; writes `dist/bench.json`.
  */
 import { Database } from 'bun:sqlite'
@@ -8,7 +8,8 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openStore } from '../../db/store.ts'
 
-const isQuick = process.argv[2] === 'quick'
+const chosen = process.argv.slice(2)
+const isQuick = chosen.includes('quick')
 const PAIRS = isQuick ? 3 : 7
 const SECONDS = isQuick ? 1 : 2
 const CONNECTIONS = isQuick ? [32] : [1, 32, 256]
@@ -500,16 +501,19 @@ async function measureSweep() {
 try {
   await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 }).close()
   console.log('| what | measured | against | ratio: median (spread) | target | |\n|---|---|---|---|---|---|')
-  await measureLoads()
-  await measureWrites()
-  await measureMixed()
-  await measurePasswords()
-  await measureStart()
-  await measurePage()
-  await measureMemory()
-  if (!isQuick) {
-    await measureSweep()
-    await measureGrowth()
+  const measures = {
+    loads: measureLoads,
+    writes: measureWrites,
+    mixed: measureMixed,
+    passwords: measurePasswords,
+    start: measureStart,
+    page: measurePage,
+    memory: measureMemory,
+    ...(!isQuick && { sweep: measureSweep, growth: measureGrowth }),
+  }
+  const names = Object.keys(measures).filter((name) => chosen.includes(name))
+  for (const [name, measure] of Object.entries(measures)) {
+    if (names.length === 0 || names.includes(name)) await measure()
   }
   mkdirSync(join(root, 'dist'), { recursive: true })
   writeFileSync(join(root, 'dist/bench.json'), `${JSON.stringify({ cores: availableParallelism(), rows }, null, 2)}\n`)
