@@ -16,7 +16,8 @@ const SMALL_BODY_BYTES = 16_384
 async function readBody(request: Request, maxBytes: number, maxTextBytes: number): Promise<Uint8Array> {
   const length = request.headers.get('content-length')
   if (Number(length) > maxBytes) throw tooLarge(maxTextBytes)
-  if (length !== null && Number(length) <= SMALL_BODY_BYTES && !request.headers.has('transfer-encoding')) {
+  // Bun refuses a request whose body could be longer than it says.
+  if (length !== null && Number(length) <= SMALL_BODY_BYTES) {
     const declared = Number(length)
     if (heldBytes + declared > MAX_HELD_BYTES) throw new Refusal('busy', { retryAfter: 5 })
     heldBytes += declared
