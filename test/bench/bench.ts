@@ -11,7 +11,7 @@ import { openStore } from '../../db/store.ts'
 const chosen = process.argv.slice(2)
 const isQuick = chosen.includes('quick')
 const PAIRS = isQuick ? 3 : 5
-const SECONDS = isQuick ? 1 : 2
+const SECONDS = 1
 const CONNECTIONS = isQuick ? [32] : [1, 32, 256]
 
 const here = import.meta.dir
