@@ -92,17 +92,20 @@ export class Limit {
 
   /** How long `key` must wait until `amount` more is admitted. */
   wait(key: string, now: number, amount = 1): number {
+    const { max } = this.options
+    if (max === 0) return 0
     const { count, endsAt } = this.#current(key, now) ?? this.#fresh(now)
-    return this.options.max > 0 && count + amount > this.options.max ? endsAt - now : 0
+    return count + amount > max ? endsAt - now : 0
   }
 
   /** Counts `amount`, whether or not it would have been admitted. */
   count(key: string, now: number, amount = 1): Readonly<Count> {
     const { max, lock } = this.options
-    const entry = this.#current(key, now) ?? this.#fresh(now)
+    const known = this.#current(key, now)
+    const entry = known ?? this.#fresh(now)
     entry.count += amount
     if (lock !== undefined && entry.count >= max) entry.endsAt = now + lock
-    if (max > 0) this.#counts.set(key, entry)
+    if (max > 0 && !known) this.#counts.set(key, entry)
     return entry
   }
 

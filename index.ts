@@ -11,7 +11,7 @@ import { cron } from '@elysiajs/cron'
 import { openapi } from '@elysiajs/openapi'
 import { Type as t } from '@sinclair/typebox'
 import type { Server } from 'bun'
-import { Elysia, status } from 'elysia'
+import { type Context, Elysia, status } from 'elysia'
 import { rateLimit } from 'elysia-rate-limit'
 import { runCommand } from './db/commands.ts'
 import { openStore, type Store } from './db/store.ts'
@@ -57,14 +57,6 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
   let server: Server<unknown> | null = null
   const who = (request: Request) => clientOf(request, server, settings.CLIENT_IP_HEADER)
 
-  // A request with a body is counted before the body is read, and the limiter must not count it again.
-  const admitted = new WeakSet<Request>()
-  function admit(request: Request) {
-    if (admitted.has(request)) return
-    admitted.add(request)
-    guard.admitRequest(who(request))
-  }
-
   const crossOrigin = cors({
     origin: [BROWSER_EXTENSION, ...CORS_ORIGINS.split(/\s*,\s*/).filter(Boolean)],
     methods: ['GET', 'POST'],
@@ -73,18 +65,13 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
     credentials: false,
     maxAge: 86_400,
   })
-  // Only for requests that name an origin: for every request it would cost a third of the loads.
-  for (const hook of crossOrigin.event.request ?? []) {
-    const { fn } = hook
-    hook.fn = ({ request, set }) => {
-      if (!request.headers.has('origin')) return
-      const preflight = fn({ request, set } as Parameters<typeof fn>[0])
-      return preflight
-    }
+  // Only for requests that name an origin, and not as a hook before every request: that would cost a third of the loads.
+  const [allowing] = crossOrigin.event.request?.splice(0) ?? []
+  function allowOrigin(request: Request, set: Context['set']) {
+    if (request.headers.has('origin')) allowing?.fn({ request, set } as Parameters<typeof allowing.fn>[0])
   }
 
-  // Its hook alone, and only for requests that are not admitted already: as a plugin it would have Elysia parse the
-  // cookies of every request, which costs another third.
+  // Its hook alone: as a plugin it would have Elysia parse the cookies of every request, which costs another third.
   const [limiter] =
     rateLimit({
       context: guard.requests,
@@ -128,11 +115,17 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         server = app.server
       })
       .use(crossOrigin)
+      .onTransform(({ request, set }) => {
+        allowOrigin(request, set)
+      })
       .onError(({ error, code, path, request, set }) => {
+        allowOrigin(request, set)
         let refusal = toRefusal(error, code)
         try {
-          // An unknown address, or a field that breaks its schema, never reaches the limiter below.
-          if (code === 'NOT_FOUND' || code === 'VALIDATION') admit(request)
+          // An unknown address never reaches what counts it, nor does a code that breaks its schema reach the limiter.
+          if (code === 'NOT_FOUND' || (code === 'VALIDATION' && request.method !== 'POST')) {
+            guard.admitRequest(who(request))
+          }
         } catch (flood) {
           refusal = toRefusal(flood, code)
         }
@@ -168,30 +161,14 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           detail: { summary: 'Whether the service can read its database, and is not about to stop' },
         },
       )
-      .onBeforeHandle(({ request, set }) => {
-        if (!admitted.has(request)) return limiter?.fn({ request, set } as Parameters<typeof limiter.fn>[0])
-      })
-      .use(
-        openapi({
-          provider: null,
-          documentation: {
-            info: {
-              title: manifest.name,
-              version: manifest.version,
-              description: `${manifest.description}\n\n${describeLimits(settings)}`,
-            },
-            components: { securitySchemes: { password: { type: 'http', scheme: 'basic' } } },
-          },
-        }),
-      )
-
+      // Requests with a body are counted before the body is read, so their routes stand before the limiter.
       // The built-in parsers named behind these two never run: they tell OpenAPI the media type.
       .parser('jsonBody', ({ request }) => {
-        admit(request)
+        guard.admitRequest(who(request))
         return readJson(request, MAX_TEXT_BYTES)
       })
       .parser('textBody', ({ request }) => {
-        admit(request)
+        guard.admitRequest(who(request))
         return readText(request, MAX_TEXT_BYTES)
       })
 
@@ -274,6 +251,39 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           detail: { summary: 'Store the body, byte for byte, and get a code', security: PASSWORD },
         },
       )
+      .post(
+        '/:code',
+        async ({ body, params, request }) => {
+          if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
+          const load = { code: params.code.trim(), password: basicPassword(request), mayTake: true, request }
+          return (await texts.load(who(request), load)).text
+        },
+        {
+          parse: ['textBody', 'text'],
+          body: t.String(),
+          params: t.Object({ code }),
+          response: {
+            200: t.String(),
+            ...answers(t.String(), [...LOAD_ERRORS, 'text_too_large', 'unsupported_media_type']),
+          },
+          detail: { summary: 'Read a text, also one that can be read only once', security: PASSWORD },
+        },
+      )
+
+      .onBeforeHandle(({ request, set }) => limiter?.fn({ request, set } as Parameters<typeof limiter.fn>[0]))
+      .use(
+        openapi({
+          provider: null,
+          documentation: {
+            info: {
+              title: manifest.name,
+              version: manifest.version,
+              description: `${manifest.description}\n\n${describeLimits(settings)}`,
+            },
+            components: { securitySchemes: { password: { type: 'http', scheme: 'basic' } } },
+          },
+        }),
+      )
       .get(
         '/:code',
         async ({ params, request, set }) => {
@@ -294,24 +304,6 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
             ...answers(t.String(), [...LOAD_ERRORS, 'use_post']),
           },
           detail: { summary: 'Read a text', security: PASSWORD },
-        },
-      )
-      .post(
-        '/:code',
-        async ({ body, params, request }) => {
-          if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
-          const load = { code: params.code.trim(), password: basicPassword(request), mayTake: true, request }
-          return (await texts.load(who(request), load)).text
-        },
-        {
-          parse: ['textBody', 'text'],
-          body: t.String(),
-          params: t.Object({ code }),
-          response: {
-            200: t.String(),
-            ...answers(t.String(), [...LOAD_ERRORS, 'text_too_large', 'unsupported_media_type']),
-          },
-          detail: { summary: 'Read a text, also one that can be read only once', security: PASSWORD },
         },
       )
   )

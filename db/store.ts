@@ -14,8 +14,8 @@ const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 /** How many codes there are, lent and free together: four letters of 52. */
 export const CODES = LETTERS.length ** 4
 
-/** Milliseconds that the sweep works before it commits and lets requests through. */
-const SWEEP_TURN = 3
+/** Milliseconds that the sweep deletes before it commits and lets requests through: the commit takes many times that. */
+const SWEEP_TURN = 1
 
 /** Bytes of living texts that one sweep moves at most (see `sweep`): 6 GB a day, where texts are deleted all day long. */
 const MOVED_BYTES = 4 * 1024 * 1024

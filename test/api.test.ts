@@ -437,3 +437,22 @@ test('OpenAPI describes every route with every answer it gives, and every limit'
     expect(document.info.description).toContain(limit)
   }
 })
+
+test('a small body that says its length is judged like one that does not', async () => {
+  await using service = await testApp()
+  const bodies: [body: Uint8Array, status: number][] = [
+    [Buffer.from('{"text":"a"}'), 201],
+    [Buffer.from('{"text":"a"'), 400],
+    [Buffer.from('{"text":"\xff"}', 'latin1'), 400],
+    [Buffer.from('{"text":{"a":1}}'), 422],
+    [Buffer.from(''), 400],
+  ]
+  for (const [body, status] of bodies) {
+    for (const length of [undefined, String(body.length)]) {
+      const headers = new Headers({ 'content-type': 'application/json' })
+      if (length) headers.set('content-length', length)
+      const answer = await service.fetch('/api/write', { method: 'POST', headers, body: new Uint8Array(body) })
+      expect([String(body), length, answer.status]).toEqual([String(body), length, status])
+    }
+  }
+})
