@@ -14,6 +14,7 @@ import type { Server } from 'bun'
 import { Elysia, status } from 'elysia'
 import { rateLimit } from 'elysia-rate-limit'
 import { runCommand } from './db/commands.ts'
+import { isPostgres, withoutPassword } from './db/postgres.ts'
 import { openStore, type Store } from './db/store.ts'
 import {
   answers,
@@ -49,7 +50,7 @@ const STOP_PATIENCE = 4000
 /** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970. */
 export function createApp(store: Store, settings: Settings, now: () => number = Date.now) {
   const { CORS_ORIGINS, DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
-  const guard = createGuard(settings, now)
+  const guard = createGuard(settings, now, store.counters)
   const texts = createTexts(store, guard, settings, now)
   const who = (request: Request, server: Server<unknown> | null) => clientOf(request, server, settings.CLIENT_IP_HEADER)
 
@@ -123,9 +124,9 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       .use(createPage(PUBLIC_URL))
       .get(
         '/health',
-        () => {
+        async () => {
           try {
-            store.check()
+            await store.check()
           } catch (error) {
             logError(error)
             throw new Refusal('busy', { retryAfter: 5 })
@@ -302,12 +303,18 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
 
 export type App = ReturnType<typeof createApp>
 
+/** What operators may read of where the data is. */
+const whereIs = (url: string) => (isPostgres(url) ? withoutPassword(url) : url === ':memory:' ? 'memory' : resolve(url))
+
 async function main([command, ...args]: string[]) {
   const settings = readSettings(process.env)
   const path = settings.DATABASE_URL
   if (command) return runCommand(command, args, path, console.log)
 
-  const store = openStore(path, {
+  const store = await openStore(path, {
+    connections: settings.DATABASE_CONNECTIONS,
+    timeoutSeconds: settings.DATABASE_TIMEOUT_SECONDS,
+    isPooled: settings.DATABASE_POOLER !== undefined,
     codeRestSeconds: settings.CODE_REST_SECONDS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
     say: console.log,
@@ -328,7 +335,7 @@ async function main([command, ...args]: string[]) {
     : Object.values(networkInterfaces()).flatMap((i) => i ?? [])) {
     if (family === 'IPv4' && !internal) console.log(`On your network: http://${address}:${server?.port}`)
   }
-  console.log(`The data is in ${path === ':memory:' ? 'memory' : resolve(path)}`)
+  console.log(`The data is in ${whereIs(path)}`)
 
   let stopping = false
   const stop = async () => {

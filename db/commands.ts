@@ -1,45 +1,38 @@
-/** The upkeep commands, for any database file: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`. */
+/** The upkeep commands, for any database: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`, `db:move FROM`. */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { appliedMigrations, downgrade, pendingMigrations, type Say, upgrade } from './migrate.ts'
-import { migrations } from './migrations/index.ts'
-import { openForReading, openLocked } from './sqlite.ts'
+import { downgrade, type Migratable, pendingMigrations, type Say, upgrade } from './migrate.ts'
+import { move } from './move.ts'
+import { connect, connectionError, isPostgres, migratable as postgresMigratable, withoutPassword } from './postgres.ts'
+import { migratable, openForReading, openLocked } from './sqlite.ts'
 
-const COMMANDS: Record<string, (path: string, args: string[], say: Say) => void> = {
-  'db:upgrade': (path, _args, say) => {
-    change(path, (sqlite) => upgrade(sqlite, say))
-    say(`${path} is up to date`)
+const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void | Promise<void>> = {
+  'db:upgrade': async (url, _args, say) => {
+    await change(url, (database) => upgrade(database, say))
+    say(`${nameOf(url)} is up to date`)
   },
 
-  'db:downgrade': (path, _args, say) => {
+  'db:downgrade': async (url, _args, say) => {
     const mayLose = () => !process.stdin.isTTY || confirm('Go on?')
-    openForReading(path).close()
-    change(path, (sqlite) => downgrade(sqlite, say, mayLose))
+    if (!isPostgres(url)) openForReading(url).close()
+    await change(url, (database) => downgrade(database, say, mayLose))
   },
 
-  'db:status': (path, _args, say) => {
-    using sqlite = openForReading(path)
-    const pending = pendingMigrations(sqlite)
-    say(`file        ${resolve(path)}, ${statSync(path).size.toLocaleString('en')} bytes`)
-    say(
-      `migrations  ${appliedMigrations(sqlite)} of ${migrations.length} applied${pending.map((name) => `, ${name} pending`).join('')}`,
-    )
-    if (appliedMigrations(sqlite) === 0) return
-    const now = Date.now()
-    const counts = sqlite
-      .query<{ free: number; resting: number; texts: number; expired: number; bytes: number }, { now: number }>(
-        `SELECT (SELECT count(*) FROM code) AS free, (SELECT count(*) FROM code WHERE rests_until > $now) AS resting,
-          count(*) AS texts, count(*) FILTER (WHERE expires_at <= $now) AS expired,
-          coalesce(sum(octet_length(body)), 0) AS bytes FROM text`,
-      )
-      .get({ now })
-    if (!counts) return
-    const n = (count: number) => count.toLocaleString('en')
-    say(`texts       ${n(counts.texts)}, ${n(counts.bytes)} bytes; ${n(counts.expired)} expired and not yet swept`)
-    say(`codes       ${n(counts.free)} in the pool; ${n(counts.resting)} of them at rest`)
+  'db:status': async (url, _args, say) => {
+    if (isPostgres(url)) {
+      return change(url, async (database) => {
+        const { bytes = 0 } = await database.counts('SELECT pg_database_size(current_database()) AS bytes')
+        say(`database    ${nameOf(url)}, ${n(bytes)} bytes`)
+        await tell(database, say)
+      })
+    }
+    using sqlite = openForReading(url)
+    say(`file        ${resolve(url)}, ${n(statSync(url).size)} bytes`)
+    await tell(migratable(sqlite), say)
   },
 
   'db:backup': (path, [file], say) => {
+    if (isPostgres(path)) throw new Error('db:backup copies SQLite files. For PostgreSQL use pg_dump.')
     if (!file) throw new Error('db:backup needs the name of the file to write.')
     if (existsSync(file)) throw new Error(`${file} exists already: a backup never overwrites.`)
     using sqlite = openForReading(path)
@@ -57,21 +50,76 @@ const COMMANDS: Record<string, (path: string, args: string[], say: Say) => void>
     }
     say(`${file} is a copy of ${path}, ${statSync(file).size.toLocaleString('en')} bytes`)
   },
+
+  'db:move': async (url, [from], say) => {
+    if (!from || !isPostgres(url)) {
+      throw new Error('db:move needs the SQLite file to copy from, and a postgres:// address in DATABASE_URL.')
+    }
+    openForReading(from).close()
+    await change(url, (database) => upgrade(database, say))
+    const { sqlite, unlock } = await openLocked(from, (database) => upgrade(database, say))
+    const postgres = connect(url, { connections: 1, timeoutSeconds: 60 })
+    try {
+      await move(sqlite, postgres.client, say)
+    } finally {
+      await postgres.close()
+      sqlite.close()
+      unlock()
+    }
+  },
+}
+
+const n = (count: number) => count.toLocaleString('en')
+
+const nameOf = (url: string) => (isPostgres(url) ? withoutPassword(url) : url)
+
+/** Says what is in the database. */
+async function tell(database: Migratable, say: Say) {
+  const pending = await pendingMigrations(database)
+  const applied = await database.applied()
+  say(
+    `migrations  ${applied} of ${database.migrations.length} applied${pending.map((name) => `, ${name} pending`).join('')}`,
+  )
+  if (applied === 0) return
+  const now = Date.now()
+  const {
+    free = 0,
+    resting = 0,
+    texts = 0,
+    expired = 0,
+    bytes = 0,
+  } = await database.counts(
+    `SELECT (SELECT count(*) FROM code) AS free, (SELECT count(*) FROM code WHERE rests_until > ${now}) AS resting,
+      count(*) AS texts, count(*) FILTER (WHERE expires_at <= ${now}) AS expired,
+      coalesce(sum(octet_length(body)), 0) AS bytes FROM text`,
+  )
+  say(`texts       ${n(texts)}, ${n(bytes)} bytes; ${n(expired)} expired and not yet swept`)
+  say(`codes       ${n(free)} in the pool; ${n(resting)} of them at rest`)
 }
 
 /**
- * Runs an upkeep command on the database at `path`.
+ * Runs an upkeep command on the database at `url`.
  * @throws an Error of one line where the command is unknown or cannot be carried out
  */
-export function runCommand(command: string, args: string[], path: string, say: Say) {
+export async function runCommand(command: string, args: string[], url: string, say: Say) {
   const run = COMMANDS[command]
   if (!run) throw new Error(`There is no command "${command}". There are: ${Object.keys(COMMANDS).join(', ')}.`)
-  run(path, args, say)
+  await run(url, args, say)
 }
 
-/** Works on the database while no server uses it. */
-function change(path: string, work: Parameters<typeof openLocked>[1]) {
-  const { sqlite, unlock } = openLocked(path, work)
-  sqlite.close()
-  unlock()
+/** Works on the database: on a file while no server uses it, on PostgreSQL with whatever lock the work takes. */
+async function change(url: string, work: (database: Migratable) => Promise<void>) {
+  if (!isPostgres(url)) {
+    const { sqlite, unlock } = await openLocked(url, work)
+    sqlite.close()
+    return unlock()
+  }
+  const postgres = connect(url, { connections: 1, timeoutSeconds: 60, isPooled: true })
+  try {
+    await work(postgresMigratable(postgres.client))
+  } catch (error) {
+    throw connectionError(url, error)
+  } finally {
+    await postgres.close()
+  }
 }
