@@ -58,7 +58,7 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
     openForReading(from).close()
     await change(url, (database) => upgrade(database, say))
     const { sqlite, unlock } = await openLocked(from, (database) => upgrade(database, say))
-    const postgres = connect(url, { connections: 1, timeoutSeconds: 60 })
+    const postgres = connect(url, { connections: 1, timeoutSeconds: 60, isPooled: true })
     try {
       await move(sqlite, postgres.client, say)
     } finally {

@@ -299,6 +299,52 @@ describe.skipIf(isMissing)('several machines', () => {
     await cluster.drop(url)
   })
 
+  test('a pooler that lends connections for one transaction is no hindrance', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database()
+    const pooler = await cluster.pooler()
+    try {
+      const pooled = `${pooler.url}${new URL(url).pathname}`
+      const server = await serve(pooled, {
+        DATABASE_POOLER: 'transaction',
+        DATABASE_CONNECTIONS: '20',
+        MISSES_PER_HOUR: '20',
+      })
+      await Promise.all(
+        Array.from({ length: 300 }, async (_, i) => {
+          const { code } = (await (await post(server, 'write', { text: `${i}` })).json()) as { code: string }
+          expect(await (await post(server, 'load', { code })).json()).toMatchObject({ text: `${i}` })
+        }),
+      )
+      expect((await run('db:status', pooled))[2]).toMatch(/^texts {7}300, /)
+      server.process.kill('SIGTERM')
+      expect(await server.process.exited).toBe(0)
+    } finally {
+      await pooler.stop()
+    }
+    checkInvariant(url)
+    await cluster.drop(url)
+  })
+
+  test('with sslmode=require the connections are encrypted', async () => {
+    const own = await startCluster(['ssl=on'])
+    try {
+      const url = await own.database()
+      const store = await openStore(`${url}?sslmode=require`, options)
+      const code = await store.write(text('a'), T)
+      expect((await store.load(code, T))?.body).toBe('a')
+      expect(
+        query(
+          url,
+          `SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'extextcloud'`,
+        ),
+      ).toEqual([{ ssl: true }])
+      await store.close()
+    } finally {
+      await own.stop()
+    }
+  })
+
   test('a database that restarts, goes away, stands still and refuses connections is a 503 in time, loses nothing, and is used again', async () => {
     const own = await startCluster()
     try {

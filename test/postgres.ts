@@ -60,6 +60,11 @@ export async function startCluster(settings: string[] = []) {
   await Bun.$`${asUser} ${join(programs, 'initdb')} -D ${home}/data -U postgres --auth=trust -E UTF8 --locale=C --no-instructions`
     .cwd(home)
     .quiet()
+  if (settings.includes('ssl=on')) {
+    await Bun.$`${asUser} openssl req -new -x509 -days 1 -nodes -subj /CN=localhost -out ${home}/data/server.crt -keyout ${home}/data/server.key`
+      .cwd(home)
+      .quiet()
+  }
   const options = [
     'listen_addresses=127.0.0.1',
     `port=${port}`,
@@ -97,6 +102,30 @@ export async function startCluster(settings: string[] = []) {
     },
     restart: () => pgctl('restart', '-m', 'fast', '-o', options.map((option) => `-c ${option}`).join(' ')),
     pause: () => pgctl('stop', '-m', 'immediate'),
+    /** A PgBouncer in front of the cluster, with fewer connections than its clients have. */
+    async pooler() {
+      const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+      const poolerPort = listener.port
+      listener.stop()
+      const file = join(home, 'pgbouncer.ini')
+      await Bun.write(
+        file,
+        `[databases]\n* = host=127.0.0.1 port=${port} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n` +
+          `listen_port = ${poolerPort}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n`,
+      )
+      const bouncer = Bun.spawn([...asUser, 'pgbouncer', '-q', file], { cwd: home, stdout: 'ignore', stderr: 'ignore' })
+      const poolerUrl = `postgres://postgres@127.0.0.1:${poolerPort}`
+      const isUp = () =>
+        Bun.spawnSync(['psql', `${poolerUrl}/postgres`, '-XqAtc', 'SELECT 1'], { stderr: 'ignore' }).success
+      while (!isUp()) if (bouncer.exitCode !== null) throw new Error('PgBouncer did not start')
+      return {
+        url: poolerUrl,
+        async stop() {
+          bouncer.kill()
+          await bouncer.exited
+        },
+      }
+    },
     /** The address of a new database; `small` has a pool of `SMALL_POOL` codes. */
     async database(kind: 'small' | 'empty' = 'small') {
       await template
