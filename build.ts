@@ -1,4 +1,8 @@
-/** Bundles `extension/`: into the page that the server carries in itself, and by `bun run build` into the two extensions. */
+/**
+ * Bundles `extension/` into the page that the server carries in itself. By `bun run build` it makes all that is given
+ * away: the server as one executable, and the extension for each browser. `bun run build linux-x64 linux-arm64` makes
+ * executables for other machines, and no more than what is named.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -128,11 +132,28 @@ export async function buildExtension(browser: keyof typeof BROWSERS, out: string
   await writeFile(`${out}.zip`, zipSync(Object.fromEntries(contents), { level: 9, mtime: new Date(1980, 0, 1) }))
 }
 
-if (import.meta.main) {
+/** Compiles the server into one executable, page and migrations inside: for this machine, or for a target such as `linux-arm64`. */
+async function buildExecutable(target?: string) {
+  const outfile = join(import.meta.dir, 'dist', target ? `extextcloud-${target}` : 'extextcloud')
+  await Bun.build({
+    entrypoints: [join(import.meta.dir, 'index.ts')],
+    compile: { outfile, ...(target && { target: `bun-${target}` as Bun.Build.CompileTarget }) },
+    minify: true,
+  })
+  console.log(relative('.', outfile))
+}
+
+async function buildExtensions() {
   const server = new URL(process.env.SERVER_URL || 'https://www.extextcloud.com').origin
   for (const browser of ['chromium', 'firefox'] as const) {
     const out = join(import.meta.dir, 'dist/extension', browser)
     await buildExtension(browser, out, server)
     console.log(`${relative('.', out)} and its zip, for ${server}`)
   }
+}
+
+if (import.meta.main) {
+  const targets = process.argv.slice(2)
+  if (targets.length === 0) await Promise.all([buildExecutable(), buildExtensions()])
+  for (const target of targets) await buildExecutable(target === 'executable' ? undefined : target)
 }

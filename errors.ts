@@ -2,6 +2,7 @@
 import { type Static, type TSchema, Type as t } from '@sinclair/typebox'
 import { DrizzleQueryError } from 'drizzle-orm'
 import { ValidationError } from 'elysia'
+import { log } from './log.ts'
 
 /** Per error code: the HTTP status, and what the user is told. Where a wait is known, a sentence about it follows. */
 export const ERRORS = {
@@ -162,8 +163,11 @@ export function toRefusal(error: unknown, code: string | number): Refusal {
       message: string
       schema?: TSchema
     }[]) {
-      const field = path.slice(1)
-      const isUnknown = schema?.type === 'object' && field in Object(error.value) && !(field in schema.properties)
+      const field = path.slice(1).replaceAll('~1', '/').replaceAll('~0', '~') // A JSON pointer, RFC 6901.
+      const isUnknown =
+        schema?.type === 'object' &&
+        Object.hasOwn(Object(error.value), field) &&
+        !Object.hasOwn(schema.properties, field)
       const reason = isUnknown ? `There is only: ${Object.keys(schema.properties).join(', ')}.` : schema?.description
       if (!issues.has(field)) issues.set(field, reason ?? message)
     }
@@ -176,8 +180,8 @@ export function toRefusal(error: unknown, code: string | number): Refusal {
 /** Logs all of an error but the values that a request brought: a failed query's message and parameters hold them. */
 export function logError(error: unknown) {
   const cause = error instanceof DrizzleQueryError ? error.cause : error
-  if (cause instanceof Refusal) console.error(cause.message)
-  else console.error(cause instanceof ValidationError ? new Error('An answer breaks its schema') : cause)
+  if (cause instanceof Refusal) log.error(cause.message)
+  else log.error(cause instanceof ValidationError ? new Error('An answer breaks its schema') : cause)
 }
 
 /** @param seconds a whole number */

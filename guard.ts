@@ -28,8 +28,19 @@ const CLIENTS_PER_SITE = 10
 /** Clients that each counter remembers, least recently seen forgotten first: what bounds its memory: measured, 25 MB for all of them full. */
 const REMEMBERED_CLIENTS = 20_000
 
+/** The clients of the addresses seen last, since parsing an address takes as long as reading a text. */
+const clients = new LRUCache<string, string>({ max: REMEMBERED_CLIENTS })
+
 /** What counts as one client: an IPv4 address, or an IPv6 /64, the least that one subscriber is given (RFC 6177). */
 export function clientKey(address: string): string | undefined {
+  const known = clients.get(address)
+  if (known !== undefined) return known
+  const client = parseAddress(address)
+  if (client !== undefined) clients.set(address, client)
+  return client
+}
+
+function parseAddress(address: string): string | undefined {
   if (!ipaddr.IPv4.isValidFourPartDecimal(address) && !ipaddr.IPv6.isValid(address)) return undefined
   const parsed = ipaddr.process(address)
   return parsed instanceof ipaddr.IPv6

@@ -29,12 +29,14 @@ import {
   WRITE_ERRORS,
 } from './errors.ts'
 import { clientOf, createGuard, describeLimits } from './guard.ts'
+import { log } from './log.ts'
 import manifest from './package.json' with { type: 'json' }
 import { createPage } from './page.ts'
 import { MAX_PASSWORD_BYTES } from './password.ts'
 import { basicPassword, parseDuration, readJson, readText } from './request.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { createTexts } from './texts.ts'
+import { createWatch, type Watch } from './watch.ts'
 
 /** An answer of the API loads nothing, and nobody may frame it. The page has its own. */
 const CONTENT_SECURITY_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,20 +49,52 @@ const PASSWORD: Record<string, string[]>[] = [{}, { password: [] }]
 /** Milliseconds that a stop waits for answers in flight: the rest of the promised 5 seconds closes the database. */
 const STOP_PATIENCE = 4000
 
-/** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970. */
-export function createApp(store: Store, settings: Settings, now: () => number = Date.now) {
+/** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970; `watch` hears of refusals. */
+export function createApp(store: Store, settings: Settings, now: () => number = Date.now, watch?: Watch) {
   const { CORS_ORIGINS, DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
   const guard = createGuard(settings, now, store.counters)
   const texts = createTexts(store, guard, settings, now)
-  const who = (request: Request, server: Server<unknown> | null) => clientOf(request, server, settings.CLIENT_IP_HEADER)
+  // Not from each request's context, where Elysia would define it anew for each one.
+  let server: Server<unknown> | null = null
+  const who = (request: Request) => clientOf(request, server, settings.CLIENT_IP_HEADER)
 
   // A request with a body is counted before the body is read, and the limiter must not count it again.
   const admitted = new WeakSet<Request>()
-  function admit(request: Request, server: Server<unknown> | null) {
+  function admit(request: Request) {
     if (admitted.has(request)) return
     admitted.add(request)
-    guard.admitRequest(who(request, server))
+    guard.admitRequest(who(request))
   }
+
+  const crossOrigin = cors({
+    origin: [BROWSER_EXTENSION, ...CORS_ORIGINS.split(/\s*,\s*/).filter(Boolean)],
+    methods: ['GET', 'POST'],
+    allowedHeaders: ['Content-Type'],
+    exposeHeaders: ['Retry-After'],
+    credentials: false,
+    maxAge: 86_400,
+  })
+  // Only for requests that name an origin: for every request it would cost a third of the loads.
+  for (const hook of crossOrigin.event.request ?? []) {
+    const { fn } = hook
+    hook.fn = ({ request, set }) => {
+      if (!request.headers.has('origin')) return
+      const preflight = fn({ request, set } as Parameters<typeof fn>[0])
+      return preflight
+    }
+  }
+
+  // Its hook alone, and only for requests that are not admitted already: as a plugin it would have Elysia parse the
+  // cookies of every request, which costs another third.
+  const [limiter] =
+    rateLimit({
+      context: guard.requests,
+      duration: 60_000,
+      max: Number.MAX_SAFE_INTEGER, // The context refuses.
+      countFailedRequest: true,
+      generator: who,
+      headers: false,
+    })(new Elysia()).event.beforeHandle ?? []
 
   // A field that fails its schema is answered with its description.
   const fields = <T extends Parameters<typeof t.Object>[0]>(properties: T) =>
@@ -85,29 +119,25 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
     new Elysia({ normalize: false })
       .headers({
         'cache-control': 'no-store',
+        vary: 'Origin',
         'content-security-policy': CONTENT_SECURITY_POLICY,
         'referrer-policy': 'no-referrer',
         'x-content-type-options': 'nosniff',
         ...(PUBLIC_URL?.startsWith('https:') && { 'strict-transport-security': 'max-age=31536000' }),
       })
-      .use(
-        cors({
-          origin: [BROWSER_EXTENSION, ...CORS_ORIGINS.split(/\s*,\s*/).filter(Boolean)],
-          methods: ['GET', 'POST'],
-          allowedHeaders: ['Content-Type'],
-          exposeHeaders: ['Retry-After'],
-          credentials: false,
-          maxAge: 86_400,
-        }),
-      )
-      .onError(({ error, code, path, request, server, set }) => {
+      .onStart((app) => {
+        server = app.server
+      })
+      .use(crossOrigin)
+      .onError(({ error, code, path, request, set }) => {
         let refusal = toRefusal(error, code)
         try {
           // An unknown address, or a field that breaks its schema, never reaches the limiter below.
-          if (code === 'NOT_FOUND' || code === 'VALIDATION') admit(request, server)
+          if (code === 'NOT_FOUND' || code === 'VALIDATION') admit(request)
         } catch (flood) {
           refusal = toRefusal(flood, code)
         }
+        watch?.refused(request, refusal.reason)
         const { retryAfter } = refusal.details
         if (retryAfter !== undefined) set.headers['retry-after'] = String(retryAfter)
         if (/^\/(api\/|openapi\/|health$)/.test(path)) return status(refusal.status, refusal.body)
@@ -125,6 +155,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       .get(
         '/health',
         async () => {
+          if (watch?.isStopping) throw new Refusal('busy', { message: 'The server is stopping.', retryAfter: 5 })
           try {
             await store.check()
           } catch (error) {
@@ -135,20 +166,12 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         },
         {
           response: { 200: t.Object({ status: t.Literal('ok') }), ...answers(errorBody, ['busy']) },
-          detail: { summary: 'Whether the service can read its database' },
+          detail: { summary: 'Whether the service can read its database, and is not about to stop' },
         },
       )
-      .use(
-        rateLimit({
-          context: guard.requests,
-          duration: 60_000,
-          max: Number.MAX_SAFE_INTEGER, // The context refuses.
-          countFailedRequest: true,
-          generator: (request, server) => who(request, server),
-          skip: (request) => admitted.has(request),
-          headers: false,
-        }),
-      )
+      .onBeforeHandle(({ request, set }) => {
+        if (!admitted.has(request)) return limiter?.fn({ request, set } as Parameters<typeof limiter.fn>[0])
+      })
       .use(
         openapi({
           provider: null,
@@ -164,46 +187,41 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       )
 
       // The built-in parsers named behind these two never run: they tell OpenAPI the media type.
-      .parser('jsonBody', ({ request, server }) => {
-        admit(request, server)
+      .parser('jsonBody', ({ request }) => {
+        admit(request)
         return readJson(request, MAX_TEXT_BYTES)
       })
-      .parser('textBody', ({ request, server }) => {
-        admit(request, server)
+      .parser('textBody', ({ request }) => {
+        admit(request)
         return readText(request, MAX_TEXT_BYTES)
       })
 
-      .post(
-        '/api/write',
-        async ({ body, request, server }) => status(201, await texts.write(who(request, server), body)),
-        {
-          parse: ['jsonBody', 'json'],
-          body: fields({
-            text: t.String({
-              minLength: 1,
-              description: `Must be well-formed Unicode, 1 character to ${MAX_TEXT_BYTES} bytes of UTF-8.`,
-            }),
-            expiresIn: t.Optional(expiresIn),
-            password: t.Optional(password),
-            once: t.Optional(
-              t.Boolean({ description: 'Must be true or false: whether the first load deletes the text.' }),
-            ),
+      .post('/api/write', async ({ body, request }) => status(201, await texts.write(who(request), body)), {
+        parse: ['jsonBody', 'json'],
+        body: fields({
+          text: t.String({
+            minLength: 1,
+            description: `Must be well-formed Unicode, 1 character to ${MAX_TEXT_BYTES} bytes of UTF-8.`,
           }),
-          response: {
-            201: t.Object({
-              code: t.String({ description: 'The four letters.' }),
-              expiresAt,
-              eraseToken: t.String({ description: 'Lets its owner erase the text. The server cannot tell it again.' }),
-            }),
-            ...answers(errorBody, [...JSON_ERRORS, ...WRITE_ERRORS]),
-          },
-          detail: { summary: 'Store a text and get a code' },
+          expiresIn: t.Optional(expiresIn),
+          password: t.Optional(password),
+          once: t.Optional(
+            t.Boolean({ description: 'Must be true or false: whether the first load deletes the text.' }),
+          ),
+        }),
+        response: {
+          201: t.Object({
+            code: t.String({ description: 'The four letters.' }),
+            expiresAt,
+            eraseToken: t.String({ description: 'Lets its owner erase the text. The server cannot tell it again.' }),
+          }),
+          ...answers(errorBody, [...JSON_ERRORS, ...WRITE_ERRORS]),
         },
-      )
+        detail: { summary: 'Store a text and get a code' },
+      })
       .post(
         '/api/load',
-        ({ body, request, server }) =>
-          texts.load(who(request, server), { ...body, code: body.code.trim(), mayTake: true, signal: request.signal }),
+        ({ body, request }) => texts.load(who(request), { ...body, code: body.code.trim(), mayTake: true, request }),
         {
           parse: ['jsonBody', 'json'],
           body: fields({ code, password: t.Optional(password) }),
@@ -220,8 +238,8 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       )
       .post(
         '/api/erase',
-        async ({ body, request, server }) => {
-          await texts.erase(who(request, server), { ...body, code: body.code.trim() })
+        async ({ body, request }) => {
+          await texts.erase(who(request), { ...body, code: body.code.trim() })
           return status(204, undefined)
         },
         {
@@ -234,8 +252,8 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
 
       .post(
         '/',
-        async ({ body, query, request, server }) => {
-          const { code } = await texts.write(who(request, server), {
+        async ({ body, query, request }) => {
+          const { code } = await texts.write(who(request), {
             text: body,
             expiresIn: query.expires === undefined ? undefined : parseDuration(query.expires, MAX_EXPIRY_SECONDS),
             password: basicPassword(request),
@@ -259,15 +277,15 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       )
       .get(
         '/:code',
-        async ({ headers, params, request, server, set }) => {
+        async ({ params, request, set }) => {
           const code = params.code.trim()
           set.headers.vary = 'Origin, Accept'
-          if (headers.accept?.includes('text/html')) {
+          if (request.headers.get('accept')?.includes('text/html')) {
             set.headers.location = `${PUBLIC_URL ?? ''}/#${code}`
             return status(302, '')
           }
-          const load = { code, password: basicPassword(request), mayTake: false, signal: request.signal }
-          return (await texts.load(who(request, server), load)).text
+          const load = { code, password: basicPassword(request), mayTake: false, request }
+          return (await texts.load(who(request), load)).text
         },
         {
           params: t.Object({ code }),
@@ -281,11 +299,10 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       )
       .post(
         '/:code',
-        async ({ body, params, request, server }) => {
+        async ({ body, params, request }) => {
           if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
-          const { signal } = request
-          const load = { code: params.code.trim(), password: basicPassword(request), mayTake: true, signal }
-          return (await texts.load(who(request, server), load)).text
+          const load = { code: params.code.trim(), password: basicPassword(request), mayTake: true, request }
+          return (await texts.load(who(request), load)).text
         },
         {
           parse: ['textBody', 'text'],
@@ -309,6 +326,11 @@ const whereIs = (url: string) => (isPostgres(url) ? withoutPassword(url) : url =
 async function main([command, ...args]: string[]) {
   const settings = readSettings(process.env)
   const path = settings.DATABASE_URL
+  if (command === 'health') {
+    const { status } = await fetch(`http://${settings.HOST ?? '127.0.0.1'}:${settings.PORT}/health`)
+    if (status !== 200) throw new Error(`The server answers ${status}.`)
+    return console.log('The server is well')
+  }
   if (command) return runCommand(command, args, path, console.log)
 
   const store = await openStore(path, {
@@ -319,8 +341,12 @@ async function main([command, ...args]: string[]) {
     maxStoredBytes: settings.MAX_STORED_BYTES,
     say: console.log,
   })
-  const sweep = () => store.sweep(Date.now()).catch(logError)
-  const { server } = createApp(store, settings)
+  log.level = settings.LOG_LEVEL
+  const watch = createWatch(store, settings)
+  const sweep = () => watch.sweep(Date.now())
+  const app = createApp(store, settings, Date.now, watch)
+  const { server } = app
+    .wrap((handle, request) => watch.over(handle, request, app.server))
     .use(cron({ name: 'sweep', pattern: '* * * * *', protect: true, run: sweep }))
     .listen({
       port: settings.PORT,
@@ -335,6 +361,12 @@ async function main([command, ...args]: string[]) {
     : Object.values(networkInterfaces()).flatMap((i) => i ?? [])) {
     if (family === 'IPv4' && !internal) console.log(`On your network: http://${address}:${server?.port}`)
   }
+  const { metrics } = watch
+  if (metrics) {
+    const routes = { '/metrics': () => metrics.answer(Date.now()) }
+    const { url } = Bun.serve({ port: settings.METRICS_PORT, hostname: settings.HOST, reusePort: false, routes })
+    console.log(`Metrics are at ${new URL('/metrics', url)}`)
+  }
   console.log(`The data is in ${whereIs(path)}`)
 
   let stopping = false
@@ -342,6 +374,8 @@ async function main([command, ...args]: string[]) {
     // A terminal's Ctrl+C arrives twice: from the terminal itself, and passed on by `bun run`.
     if (stopping) return
     stopping = true
+    watch.isStopping = true
+    await Bun.sleep(settings.DRAIN_SECONDS * 1000)
     // No new connections. `stop` itself would also wait for the ones that idle, so the answers in flight are asked for.
     server?.stop()
     const end = performance.now() + STOP_PATIENCE

@@ -31,6 +31,9 @@ export async function verifyPassword(password: string, hash: string): Promise<bo
   return queued(() => Bun.password.verify(normalized, hash))
 }
 
+/** How many hashes there are at the moment. */
+export const hashes = () => ({ running: atOnce.activeCount, waiting: atOnce.pendingCount })
+
 function queued<T>(work: () => Promise<T>): Promise<T> {
   if (atOnce.pendingCount >= QUEUE_LENGTH) throw new Refusal('busy', { retryAfter: 3 })
   return atOnce(work)

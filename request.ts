@@ -7,19 +7,29 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** Bytes of bodies that may be held at a time while the rest of them arrives: what slow senders can take of the memory. */
 const MAX_HELD_BYTES = 128 * 1024 * 1024
 
+/**
+ * Bytes of a body that is read however much is held, so that a flood of large ones stops no load and no short text. One
+ * that says that it is no larger is awaited as a whole: reading it as a stream costs more than all the rest of a load.
+ */
+const SMALL_BODY_BYTES = 16_384
+
 let heldBytes = 0
 
-/** The body, of at most `maxBytes`. Throws the refusal `tooLarge` as soon as that is known, and `busy`. */
-async function readBody(request: Request, maxBytes: number, tooLarge: Refusal): Promise<Uint8Array> {
-  if (Number(request.headers.get('content-length')) > maxBytes) throw tooLarge
+/** The body, of at most `maxBytes`. Throws the refusal `text_too_large` as soon as that is known, and `busy`. */
+async function readBody(request: Request, maxBytes: number, maxTextBytes: number): Promise<Uint8Array> {
+  const length = request.headers.get('content-length')
+  if (Number(length) > maxBytes) throw tooLarge(maxTextBytes)
+  if (length !== null && Number(length) <= SMALL_BODY_BYTES && !request.headers.has('transfer-encoding')) {
+    return request.bytes()
+  }
   const chunks: Uint8Array[] = []
   let size = 0
   try {
     for await (const chunk of request.body ?? []) {
       size += chunk.byteLength
       heldBytes += chunk.byteLength
-      if (size > maxBytes) throw tooLarge
-      if (heldBytes > MAX_HELD_BYTES) throw new Refusal('busy', { retryAfter: 5 })
+      if (size > maxBytes) throw tooLarge(maxTextBytes)
+      if (heldBytes > MAX_HELD_BYTES && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
       chunks.push(chunk)
     }
   } finally {
@@ -40,7 +50,7 @@ export async function readJson(request: Request, maxTextBytes: number): Promise<
   const mediaType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
   if (mediaType !== 'application/json') throw new Refusal('unsupported_media_type')
   // A byte of text takes up to six in JSON (\u0000), and the other fields need a little room.
-  const body = await readBody(request, 6 * maxTextBytes + 16_384, tooLarge(maxTextBytes))
+  const body = await readBody(request, 6 * maxTextBytes + 16_384, maxTextBytes)
   let parsed: unknown
   try {
     parsed = JSON.parse(utf8.decode(body))
@@ -65,7 +75,7 @@ export async function readText(request: Request, maxTextBytes: number): Promise<
       message: 'Send the text itself, not a form: curl --data-binary @FILE …',
     })
   }
-  const body = await readBody(request, maxTextBytes, tooLarge(maxTextBytes))
+  const body = await readBody(request, maxTextBytes, maxTextBytes)
   try {
     return utf8.decode(body)
   } catch {

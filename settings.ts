@@ -6,8 +6,8 @@ import { Value } from '@sinclair/typebox/value'
 const whole = (fallback: number, minimum: number, maximum: number, description: string) =>
   t.Integer({ default: fallback, minimum, maximum, description })
 
-/** An origin as browsers write it: `https://www.example.com`. */
-const isOrigin = (value: string) => /^https?:/.test(value) && URL.parse(value)?.origin === value.toLowerCase()
+/** An origin as browsers write it, in small letters: `https://www.example.com`. */
+const isOrigin = (value: string) => /^https?:/.test(value) && URL.parse(value)?.origin === value
 
 FormatRegistry.Set('origin', isOrigin)
 FormatRegistry.Set('origins', (value) => value === '' || value.split(',').every((origin) => isOrigin(origin.trim())))
@@ -92,6 +92,27 @@ export const settingsSchema = t.Object({
     'Codes without a text that a client may ask for in an hour; then its loads are refused for an hour. With every code lent, 20 guesses an hour would still need 41 years for them all.',
   ),
   MAX_STORED_BYTES: whole(536_870_912, 1, 1e15, 'Bytes of all texts together: what the disk can spare.'),
+  METRICS_PORT: t.Optional(
+    t.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      description:
+        'The port for Prometheus, on the same `HOST`; without it there are no metrics. Keep it from the internet.',
+    }),
+  ),
+  LOG_LEVEL: t.String({
+    default: 'info',
+    pattern: '^(info|warn|error)$',
+    form: 'info, warn or error',
+    description:
+      '`info` logs every request, `warn` only the refusals of a limit and what failed, `error` only the latter.',
+  }),
+  DRAIN_SECONDS: whole(
+    0,
+    0,
+    60,
+    'Seconds between the first 503 of `/health` and the end of listening when the server stops: for a balancer in front of several to look away.',
+  ),
 })
 
 export type Settings = Static<typeof settingsSchema>

@@ -18,7 +18,7 @@ interface Loading {
   code: string
   password?: string
   mayTake: boolean
-  signal: AbortSignal
+  request: Request
 }
 
 const sha256 = (token: string) => createHash('sha256').update(token).digest()
@@ -62,14 +62,15 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
 
     /**
      * @param mayTake whether to give, and so delete, a text that can be read only once
-     * @param signal says when the client has gone, who then takes nothing
+     * @param request says when the client has gone, who then takes nothing
      */
-    async load(client: string, { code, password, mayTake, signal }: Loading) {
+    async load(client: string, { code, password, mayTake, request }: Loading) {
       let found = await find(client, code)
       if (found.once && !mayTake) throw new Refusal('use_post')
       const { passwordHash } = found
       if (passwordHash !== null) {
         if (password === undefined) throw new Refusal('password_required')
+        const { signal } = request // Only here, since making it takes as long as all the rest of a load.
         // The salted hash is no other text's: what is counted for this one never meets a later one with its code.
         await guard.checkPassword(passwordHash, client, () => verifyPassword(password, passwordHash))
         // Hashing takes a while, in which the client may have gone, and the text expired or been erased or taken.

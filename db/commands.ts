@@ -1,4 +1,5 @@
-/** The upkeep commands, for any database: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`, `db:move FROM`. */
+/** The upkeep commands, for any database: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`, `db:move FROM`, `text:find CODE`, `text:erase CODE`. */
+import { Database } from 'bun:sqlite'
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { downgrade, type Migratable, pendingMigrations, type Say, upgrade } from './migrate.ts'
@@ -58,7 +59,7 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
     openForReading(from).close()
     await change(url, (database) => upgrade(database, say))
     const { sqlite, unlock } = await openLocked(from, (database) => upgrade(database, say))
-    const postgres = connect(url, { connections: 1, timeoutSeconds: 60, isPooled: true })
+    const postgres = connect(url, UPKEEP)
     try {
       await move(sqlite, postgres.client, say)
     } finally {
@@ -67,6 +68,75 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
       unlock()
     }
   },
+
+  'text:find': async (path, [code], say) => {
+    const found = await find(path, code)
+    const time = (milliseconds: number) => new Date(milliseconds).toISOString()
+    say(`written     ${time(found.created_at)}`)
+    say(`expires     ${time(found.expires_at)}`)
+    say(`password    ${found.has_password ? 'yes' : 'no'}`)
+    say(`only once   ${found.once ? 'yes' : 'no'}`)
+    // As JSON, for what controls a terminal must not come through.
+    say(`text        ${JSON.stringify(found.body)}`)
+  },
+
+  // By ending its time: the server's own sweep then deletes it, returns the code and clears the bytes.
+  'text:erase': async (path, [code], say) => {
+    await find(path, code)
+    if (isPostgres(path)) {
+      const postgres = connect(path, UPKEEP)
+      await postgres.client.unsafe('UPDATE text SET expires_at = 0 WHERE code = $1', [code])
+      await postgres.close()
+      return say(`Nobody can load ${code} any more. The sweep deletes it within a minute, or when a server starts.`)
+    }
+    using sqlite = new Database(path, { strict: true })
+    sqlite.run('PRAGMA busy_timeout = 5000')
+    sqlite.query('UPDATE text SET expires_at = 0 WHERE code = ?').run(code ?? '')
+    say(
+      `Nobody can load ${code} any more. The sweep clears it from the file: within a minute, or when the server starts.`,
+    )
+  },
+}
+
+/** A command's own connection, which may lead through a pooler. */
+const UPKEEP = { connections: 1, timeoutSeconds: 60, isPooled: true }
+
+interface FoundText {
+  body: string
+  has_password: number
+  once: number
+  created_at: number
+  expires_at: number
+}
+
+/** The living text under `code`. Throws an Error of one line where there is none. */
+async function find(url: string, code = ''): Promise<FoundText> {
+  if (!/^[A-Za-z]{4}$/.test(code)) throw new Error('This command needs the code of a text: four letters.')
+  let found: FoundText | null | undefined
+  if (isPostgres(url)) {
+    const postgres = connect(url, UPKEEP)
+    const rows = await postgres.client
+      .unsafe<FoundText[]>(
+        `SELECT convert_from(body, 'UTF8') AS body, (password_hash IS NOT NULL)::int AS has_password, once::int AS once,
+          created_at::float8 AS created_at, expires_at::float8 AS expires_at FROM text WHERE code = $1 AND expires_at > $2::bigint`,
+        [code, Date.now()],
+      )
+      .catch((error) => {
+        throw connectionError(url, error)
+      })
+      .finally(() => postgres.close())
+    found = rows[0]
+  } else {
+    using sqlite = openForReading(url)
+    found = sqlite
+      .query<FoundText, [string, number]>(
+        `SELECT body, password_hash IS NOT NULL AS has_password, once, created_at, expires_at
+         FROM text WHERE code = ? AND expires_at > ?`,
+      )
+      .get(code, Date.now())
+  }
+  if (!found) throw new Error(`There is no text with the code ${code}.`)
+  return found
 }
 
 const n = (count: number) => count.toLocaleString('en')
@@ -103,7 +173,7 @@ async function tell(database: Migratable, say: Say) {
  */
 export async function runCommand(command: string, args: string[], url: string, say: Say) {
   const run = COMMANDS[command]
-  if (!run) throw new Error(`There is no command "${command}". There are: ${Object.keys(COMMANDS).join(', ')}.`)
+  if (!run) throw new Error(`There is no command "${command}". There are: ${Object.keys(COMMANDS).join(', ')}, health.`)
   await run(url, args, say)
 }
 
@@ -114,7 +184,7 @@ async function change(url: string, work: (database: Migratable) => Promise<void>
     sqlite.close()
     return unlock()
   }
-  const postgres = connect(url, { connections: 1, timeoutSeconds: 60, isPooled: true })
+  const postgres = connect(url, UPKEEP)
   try {
     await work(postgresMigratable(postgres.client))
   } catch (error) {

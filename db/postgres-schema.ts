@@ -8,12 +8,16 @@ const letters = t.customType<{ data: string }>({ dataType: () => 'text COLLATE "
 const bytes = t.customType<{ data: Buffer }>({ dataType: () => 'bytea' })
 
 /** The pool: the codes that are free to be lent. */
-export const code = t.pgTable('code', {
-  /** Four letters, each a–z or A–Z. */
-  code: letters().primaryKey(),
-  /** Not lent again before this moment, in milliseconds since 1970; null for a code that was never lent. */
-  restsUntil: t.bigint({ mode: 'number' }),
-})
+export const code = t.pgTable(
+  'code',
+  {
+    /** Four letters, each a–z or A–Z. */
+    code: letters().primaryKey(),
+    /** Not lent again before this moment, in milliseconds since 1970; null for a code that was never lent. */
+    restsUntil: t.bigint({ mode: 'number' }),
+  },
+  (code) => [t.index('code_rests_until').on(code.restsUntil).where(sql`${code.restsUntil} IS NOT NULL`)],
+)
 
 /** The texts that are stored, each under the code that it was lent. */
 export const text = t.pgTable(

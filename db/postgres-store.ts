@@ -67,7 +67,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
     ) SELECT "hasRoom", (SELECT code FROM added) AS code FROM room`)
 
   const nextCode = postgres.prepare<{ at: number | null }>(sql`
-    SELECT least((SELECT min(rests_until) FROM ${code}),
+    SELECT least((SELECT min(rests_until) FROM ${code} WHERE rests_until IS NOT NULL),
       (SELECT min(expires_at) FROM ${text}) + ${codeRestSeconds * 1000}::bigint)::float8 AS at`)
 
   const returnExpired = postgres.prepare(sql`
@@ -94,6 +94,10 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       OFFSET ${sql.raw(`${KEPT_COUNTERS}`)} LIMIT 1)`)
 
   const check = postgres.prepare(sql`SELECT 1 FROM (SELECT FROM ${code} LIMIT 1) AS any_code`)
+
+  const stats = postgres.prepare<{ texts: number; bytes: number; resting: number }>(sql`
+    SELECT (SELECT count(*) FROM ${text})::float8 AS texts, (SELECT sum(bytes) FROM ${stored})::float8 AS bytes,
+      (SELECT count(*) FROM ${code} WHERE rests_until > ${now}::bigint)::float8 AS resting`)
 
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
@@ -144,6 +148,10 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
     },
 
     check: async () => void (await check({})),
+    async stats(now) {
+      const [counted] = await stats({ now })
+      return counted ?? { texts: 0, bytes: 0, resting: 0 }
+    },
     counters: sharedCounters(postgres),
     close: postgres.close,
   }

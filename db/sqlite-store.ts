@@ -91,11 +91,15 @@ export async function openSqliteStore(
      SELECT (SELECT min(rowid) FROM text) - n, '#' || n, '', 0, x'', 0, 0 FROM pad`,
   )
   const unpadLeft = sqlite.query(`DELETE FROM text WHERE code >= '#' AND code < '$'`)
+  const countResting = sqlite.query<{ n: number }, { now: number }>(
+    'SELECT count(*) AS n FROM code WHERE rests_until > $now',
+  )
   const vacuum = sqlite.query('PRAGMA incremental_vacuum(1)')
   const checkpoint = sqlite.query('PRAGMA wal_checkpoint(TRUNCATE)')
   const count = (query: string) => sqlite.query<{ n: number | null }, []>(query).get()?.n ?? 0
 
   const commit = groupCommit(sqlite)
+  let storedTexts = count('SELECT count(*) AS n FROM text')
   let storedBytes = count('SELECT sum(octet_length(body)) AS n FROM text')
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
@@ -112,6 +116,7 @@ export async function openSqliteStore(
       return deleted
     })
     if (deleted.length === 0) return 0
+    storedTexts -= deleted.length
     for (const { bytes } of deleted) storedBytes -= bytes
     noCodesUntil = Math.min(noCodesUntil, restsUntil)
     deletedSince = true
@@ -136,7 +141,7 @@ export async function openSqliteStore(
     if (drawn) return drawn.code
     // The whole pool was read in vain: not again before there can be a code, nor in less than a second.
     const next = count(
-      `SELECT min(n) AS n FROM (SELECT min(rests_until) AS n FROM code
+      `SELECT min(n) AS n FROM (SELECT min(rests_until) AS n FROM code WHERE rests_until IS NOT NULL
         UNION ALL SELECT min(expires_at) + ${codeRestSeconds * 1000} FROM text)`,
     )
     noCodesUntil = Math.max(next, at + 1000)
@@ -159,7 +164,10 @@ export async function openSqliteStore(
         noCodesUntil = 0 // What was drawn along with this one is free again.
         throw error
       }
-      if (code !== undefined) return code
+      if (code !== undefined) {
+        storedTexts++
+        return code
+      }
       storedBytes -= bytes
       throw new Refusal('no_codes_left', { retryAfter: Math.max(1, Math.ceil((noCodesUntil - now) / 1000)) })
     },
@@ -205,18 +213,23 @@ export async function openSqliteStore(
         // The page at the boundary holds moved rows too: those leave it as well.
         moveUpTo = count('SELECT max(rowid) AS n FROM text') + TEXTS_ON_A_PAGE
       }
+      const upTo = moveUpTo
       let budget = MOVED_BYTES
-      await inTurns(() => {
-        if (moveUpTo === 0) return false
-        const moved = moveOldest.get({ upTo: moveUpTo })
-        if (moved) budget -= moved.bytes + ROW_BYTES
-        else {
-          padLeft.run()
-          unpadLeft.run()
-          moveUpTo = 0
-        }
-        return budget > 0
-      })
+      let isMoved = false
+      if (upTo > 0) {
+        await inTurns(() => {
+          const moved = moveOldest.get({ upTo })
+          if (moved) budget -= moved.bytes + ROW_BYTES
+          else {
+            padLeft.run()
+            unpadLeft.run()
+          }
+          isMoved = !moved
+          return !isMoved && budget > 0
+        })
+      }
+      // Only once it is committed: a turn that shares its transaction with a write that fails is done again.
+      if (isMoved && moveUpTo === upTo) moveUpTo = 0
       await inTurns(() => {
         vacuum.all()
         return count('SELECT freelist_count AS n FROM pragma_freelist_count') > 0
@@ -226,6 +239,12 @@ export async function openSqliteStore(
     },
 
     check: () => void count('SELECT count(*) AS n FROM (SELECT 1 FROM code LIMIT 1)'),
+
+    stats: async (now) => ({
+      texts: storedTexts,
+      bytes: storedBytes,
+      resting: countResting.get({ now })?.n ?? 0,
+    }),
 
     async close() {
       await new Promise(setImmediate)

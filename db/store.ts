@@ -64,6 +64,9 @@ export interface Store {
   /** Reads the database. Throws where that fails. */
   check(): Awaitable<void>
 
+  /** How many texts are stored, their bytes together, and how many codes of the pool rest at `now`. */
+  stats(now: number): Promise<{ texts: number; bytes: number; resting: number }>
+
   /** The counters of limits that all servers of this store share; without it each process counts for itself. */
   counters?: Counters
 

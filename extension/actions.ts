@@ -6,6 +6,8 @@ import { busy, complain, forgetMessage, tell } from './status.ts'
 
 /** Milliseconds that an erase button waits for being pressed again. */
 const SECOND_THOUGHT = 5000
+/** Milliseconds that it waits once the focus has gone: what is pressed instead must not move away under the pointer. */
+const PRESS = 300
 /** Milliseconds within which a second press is but a double click. */
 const DOUBLE_CLICK = 600
 
@@ -45,7 +47,10 @@ export function askTwice(eraseButton: HTMLButtonElement, find: () => Lent | unde
     say(eraseButton, lent ? 'eraseReally' : 'erase')
     eraseButton.classList.toggle('armed', lent !== undefined)
   }
-  eraseButton.onblur = () => ask(undefined)
+  eraseButton.onblur = () => {
+    clearTimeout(timer)
+    timer = setTimeout(() => ask(undefined), PRESS)
+  }
   eraseButton.onclick = async ({ detail }) => {
     if (asked && (detail > 1 || Date.now() - askedAt < DOUBLE_CLICK)) return
     const lent = find()

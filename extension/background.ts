@@ -51,19 +51,27 @@ async function createMenu() {
 
 chrome.contextMenus.onClicked.addListener(({ menuItemId, selectionText = '', frameId = 0 }, tab) => {
   const field = { tabId: tab?.id ?? -1, frameId, askedAt: Date.now() }
-  if (menuItemId === SEND) void sendSelection(field, selectionText)
+  if (menuItemId === SEND) void awake(() => sendSelection(field, selectionText))
   if (menuItemId === LOAD) askForCode(field)
 })
 
 chrome.runtime.onMessage.addListener((wish: Wish, _sender, answer: (outcome: Outcome) => void) => {
-  void fulfil(wish).then(answer)
+  void awake(() => fulfil(wish)).then(answer)
   return true
 })
 
+/** Does `work`, however long it takes: browsers end a background that does nothing of theirs for half a minute. */
+async function awake<Result>(work: () => Promise<Result>): Promise<Result> {
+  const signs = setInterval(() => chrome.runtime.getPlatformInfo(), AWAKE)
+  try {
+    return await work()
+  } finally {
+    clearInterval(signs)
+  }
+}
+
 /** Does what the popup wishes, and leaves the result where a popup that is opened again finds it. */
 async function fulfil(wish: Wish): Promise<Outcome> {
-  // Once the popup has closed, browsers end a background that does nothing of theirs for half a minute.
-  const staysAwake = setInterval(() => chrome.runtime.getPlatformInfo(), AWAKE)
   try {
     if ('write' in wish) {
       const lent = await writeHere(wish.write)
@@ -77,8 +85,6 @@ async function fulfil(wish: Wish): Promise<Outcome> {
   } catch (thrown) {
     const { reason, details } = Problem.of(thrown)
     return { problem: { reason, details } }
-  } finally {
-    clearInterval(staysAwake)
   }
 }
 

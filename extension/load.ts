@@ -86,8 +86,8 @@ function takeLetters() {
 const FOREIGN = /(?![A-Za-z])[\p{L}\d]/u
 
 function complainOfLetters() {
-  forgetMessage()
   if (!isCode(typedLetters()) && FOREIGN.test(loadCode.value)) complain('codeLetters')
+  else if (typedLetters() !== taken) forgetMessage()
 }
 
 /** Takes the code out of a text that was pasted; without one the field stays as it was. */

@@ -174,7 +174,10 @@ function showWritten() {
   const host = document.createElement('span')
   host.className = 'host'
   host.textContent = new URL(link).host
-  element('written-link').replaceChildren(host, document.createElement('wbr'), `/#${written.code}`)
+  const code = document.createElement('span')
+  code.className = 'code'
+  code.textContent = `/#${written.code}`
+  element('written-link').replaceChildren(host, document.createElement('wbr'), code)
   element('written-qr').replaceChildren(qrCode(link))
   element('written-password').hidden = !written.hasPassword
   showTimeLeft()

@@ -11,12 +11,11 @@ import puppeteer, {
   type Page as PuppeteerPage,
   type Target,
 } from 'puppeteer-core'
+import { PATIENCE, poll, type Truthy } from './poll.ts'
 import { temporaryPath } from './support.ts'
 
-/** Milliseconds that anything in a page may take: well below a test's own limit, at which bun kills the browser with it. */
-const PATIENCE = 5000
 /** Milliseconds for a test with a browser in it, and for starting one. */
-export const BROWSER_TEST = 30_000
+export const BROWSER_TEST = 60_000
 
 type Argument = string | number | boolean | null
 
@@ -130,25 +129,6 @@ export abstract class Page {
     return said
   }
 }
-
-/** Waits until `probe` returns something true, and returns it. `what` is for the error. */
-export async function poll<R>(what: string, probe: () => Promise<R>): Promise<Truthy<R>> {
-  const end = Date.now() + PATIENCE
-  let failure: unknown
-  while (Date.now() < end) {
-    try {
-      const result = await probe()
-      if (result) return result as Truthy<R>
-      failure = undefined
-    } catch (error) {
-      failure = error // A page that is being left cannot answer: the next one can.
-    }
-    await Bun.sleep(25)
-  }
-  throw new Error(`Waited in vain for ${what}.${failure ? ` ${failure}.` : ''}`)
-}
-
-type Truthy<R> = Exclude<R, undefined | null | false | '' | 0>
 
 export interface Browser<P extends Page = Page> {
   /** The address of the extension's folder, with a slash at the end; empty where none was loaded. */

@@ -13,9 +13,9 @@ import {
   FirefoxPopup,
   type Kind,
   type Page,
-  poll,
 } from './browsers.ts'
 import { askFor, builtExtension, describeIn, isReady, loadedText, openExtension, tells, writtenCode } from './homes.ts'
+import { poll } from './poll.ts'
 import { type TestServer, testServer } from './server.ts'
 
 setDefaultTimeout(BROWSER_TEST)

@@ -216,8 +216,9 @@ describe.skipIf(isMissing)('several machines', () => {
       await store.close()
       return code
     })
+    await run('db:downgrade', url)
     expect(await run('db:downgrade', url)).toEqual(['Took back 0001_fill_pool'])
-    expect((await run('db:status', url))[1]).toBe('migrations  1 of 2 applied, 0001_fill_pool pending')
+    expect((await run('db:status', url))[1]).toContain('1 of 3 applied, 0001_fill_pool pending')
     await run('db:upgrade', url)
     checkInvariant(url, CODES)
     expect(query(url, 'SELECT code FROM text')).toEqual([{ code }])
@@ -225,6 +226,7 @@ describe.skipIf(isMissing)('several machines', () => {
       'texts       1, 4 bytes; 0 expired and not yet swept',
       'codes       7,311,615 in the pool; 0 of them at rest',
     ])
+    await run('db:downgrade', url)
     await run('db:downgrade', url)
     expect((await run('db:downgrade', url))[0]).toContain('this will be lost: texts (1)')
     expect(query(url, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`)).toEqual([

@@ -1,13 +1,16 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, expect, test } from 'bun:test'
+import { createHash } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { runCommand } from '../db/commands.ts'
 import { migrations } from '../db/migrations/index.ts'
 import { CODES, openStore } from '../db/store.ts'
+import { verifyPassword } from '../password.ts'
 import { checkInvariant, filledDatabase, temporaryPath, testStore } from './support.ts'
 
 const root = new URL('..', import.meta.url).pathname
+const FIXTURES = join(root, 'test/fixtures')
 const T = Date.UTC(2030, 0, 1)
 const limits = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
 
@@ -37,12 +40,16 @@ async function usedDatabase() {
   return { path, code, returned }
 }
 
-test('one step down and up again keeps every text, every code and every rest', async () => {
+test('down to the empty pool and up again keeps every text, every code and every rest', async () => {
   const { path, code, returned } = await usedDatabase()
   const before = all(path, 'SELECT * FROM text')
+  expect(await run('db:downgrade', path)).toEqual(['Took back 0002_index_resting_codes'])
+  checkInvariant(path)
   expect(await run('db:downgrade', path)).toEqual(['Took back 0001_fill_pool'])
   expect(all(path, 'SELECT code, rests_until FROM code')).toEqual([{ code: returned, rests_until: T + 86_400_000 }])
-  expect((await run('db:status', path))[1]).toBe('migrations  1 of 2 applied, 0001_fill_pool pending')
+  expect((await run('db:status', path))[1]).toBe(
+    'migrations  1 of 3 applied, 0001_fill_pool pending, 0002_index_resting_codes pending',
+  )
   expect((await run('db:upgrade', path)).at(-1)).toBe(`${path} is up to date`)
   checkInvariant(path)
   expect(all(path, 'SELECT * FROM text')).toEqual(before)
@@ -55,6 +62,7 @@ test('one step down and up again keeps every text, every code and every rest', a
 
 test('a step down that loses something says what before it does it', async () => {
   const { path } = await usedDatabase()
+  await run('db:downgrade', path)
   await run('db:downgrade', path)
   expect(await run('db:downgrade', path)).toEqual([
     'The schema before 0000_create_code_and_text cannot hold all that is here, and this will be lost: texts (1), rest periods of codes (1)',
@@ -72,6 +80,7 @@ test('filling the pool is announced before it takes its time', async () => {
     expect.stringMatching(/^Applied 0000_create_code_and_text in \d\.\d s$/),
     'Filling the pool with 7,311,616 codes (84 MB on disk, a few seconds) …',
     expect.stringMatching(/^Applied 0001_fill_pool in \d+\.\d s$/),
+    expect.stringMatching(/^Applied 0002_index_resting_codes in \d+\.\d s$/),
     `${path} is up to date`,
   ])
   expect(statSync(path).mode & 0o777).toBe(0o600)
@@ -81,7 +90,7 @@ test('filling the pool is announced before it takes its time', async () => {
 test('a database from a newer release is refused and left as it is', async () => {
   const path = await filledDatabase()
   all(path, `PRAGMA user_version = ${migrations.length + 1}`)
-  const line = `The database is at migration 3, and this release knows only 2: it was made by a newer release.`
+  const line = `The database is at migration 4, and this release knows only 3: it was made by a newer release.`
   for (const command of ['db:upgrade', 'db:downgrade', 'db:status'])
     await expect(run(command, path)).rejects.toThrow(line)
   await expect(openStore(path, limits)).rejects.toThrow(line)
@@ -91,6 +100,7 @@ test('a database from a newer release is refused and left as it is', async () =>
 
 test('a migration that fails leaves the database at the one before', async () => {
   const { path } = await usedDatabase()
+  await run('db:downgrade', path)
   await run('db:downgrade', path)
   all(path, `CREATE TRIGGER full AFTER INSERT ON code WHEN new.code > 'zz' BEGIN SELECT raise(ABORT, 'enough'); END`)
   await expect(run('db:upgrade', path)).rejects.toThrow('enough')
@@ -110,7 +120,7 @@ test('status tells what is in the database', async () => {
   const said = await run('db:status', path)
   expect(said[0]).toMatch(new RegExp(`^file        ${path}, \\d+,\\d{3},\\d{3} bytes$`))
   expect(said.slice(1)).toEqual([
-    'migrations  2 of 2 applied',
+    'migrations  3 of 3 applied',
     'texts       1, 4 bytes; 0 expired and not yet swept',
     `codes       ${(CODES - 1).toLocaleString('en')} in the pool; 1 of them at rest`,
   ])
@@ -154,6 +164,52 @@ test('a command that cannot be carried out says why in one line, and leaves noth
     'There is no command "db:vacuum". There are: db:upgrade, db:downgrade,',
   )
   for (const path of [missing, `${missing}.copy`]) expect(existsSync(path)).toBe(false)
+})
+
+test('a text is found, erased for everyone and swept by the commands of the operator, while the server runs', async () => {
+  await using stored = await testStore()
+  const expiresAt = Date.now() + 60_000
+  const body = 'abuse \u001b[2J'
+  const code = await stored.store.write(
+    { body, passwordHash: 'a hash', once: true, eraseTokenHash: Buffer.alloc(32), expiresAt },
+    Date.now(),
+  )
+  expect((await run('text:find', stored.path, code)).slice(1)).toEqual([
+    `expires     ${new Date(expiresAt).toISOString()}`,
+    'password    yes',
+    'only once   yes',
+    'text        "abuse \\u001b[2J"',
+  ])
+  await run('text:erase', stored.path, code)
+  const gone = `There is no text with the code ${code}.`
+  for (const command of ['text:find', 'text:erase']) await expect(run(command, stored.path, code)).rejects.toThrow(gone)
+  expect(await stored.store.sweep(Date.now())).toBe(1)
+  expect((await stored.store.stats(Date.now())).texts).toBe(0)
+  await expect(run('text:find', stored.path, 'abc')).rejects.toThrow(
+    'This command needs the code of a text: four letters.',
+  )
+})
+
+// One for each schema that was ever released: made by that release, with a pool of a hundred codes for its size.
+for (const fixture of new Bun.Glob('*.db.gz').scanSync(FIXTURES)) {
+  test(`a database of the release with ${basename(fixture, '.db.gz')} is upgraded, and keeps its texts`, async () => {
+    const path = temporaryPath()
+    await Bun.write(path, Bun.gunzipSync(await Bun.file(join(FIXTURES, fixture)).bytes()))
+    const codes = all(path, 'SELECT code FROM code UNION SELECT code FROM text').length
+    const store = await openStore(path, limits)
+    const [plain, secret] = [await store.load('aaaa', T), await store.load('ZZZZ', T)]
+    expect([plain?.body, plain?.once, secret?.body, secret?.once]).toEqual(['plain 부엌', false, 'secret', true])
+    expect(await verifyPassword('password', secret?.passwordHash ?? '')).toBe(true)
+    expect(await store.erase('aaaa', createHash('sha256').update('token').digest(), T)).toBe(true)
+    expect(await store.stats(T)).toMatchObject({ texts: 1, resting: 2 })
+    await store.close()
+    checkInvariant(path, codes)
+  })
+}
+
+test('every migration since the first release has its fixture', async () => {
+  const fixtures = readdirSync(FIXTURES).map((name) => basename(name, '.db.gz'))
+  expect(fixtures.sort()).toEqual(migrations.slice(1).map(({ name }) => name))
 })
 
 test('every migration in the folder is applied, has its way down, and describes the schema', async () => {

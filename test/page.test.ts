@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import axe from 'axe-core'
 import jsQR from 'jsqr'
 import lighthouse from 'lighthouse'
-import { BROWSER_TEST, CHROMIUM, type ChromiumPage, poll } from './browsers.ts'
+import { BROWSER_TEST, CHROMIUM, type ChromiumPage } from './browsers.ts'
 import {
   askFor,
   describeIn,
@@ -18,6 +18,7 @@ import {
   write,
   writtenCode,
 } from './homes.ts'
+import { poll } from './poll.ts'
 import { type TestServer, testServer } from './server.ts'
 import { temporaryPath } from './support.ts'
 

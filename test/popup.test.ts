@@ -50,8 +50,8 @@ for (const [kind, home, opener] of [
         const page = await open()
         const code = await write(page, 'to the clipboard\nand on')
         await page.click('#copy-code')
+        await page.says('#copy-code', /^✓\sCopied$/)
         await tells(page, 'copiedCode')
-        expect(await page.text('#copy-code')).toMatch(/^✓\sCopied$/)
         await page.says('#copy-code', /^Copy code$/)
         expect(await browser().clipboard()).toBe(code)
         await page.click('#copy-link')
@@ -141,12 +141,18 @@ for (const [kind, home, opener] of [
       test('erasing asks once, then the text is gone for everyone', async () => {
         const page = await open()
         const code = await write(page, 'a mistake')
-        await page.click('#erase')
+        await page.sees('#erase')
+        // A double click.
+        await page.evaluate(() => {
+          const erase = document.querySelector<HTMLElement>('#erase')
+          erase?.focus()
+          erase?.click()
+          erase?.click()
+        })
         await tells(page, 'eraseAgain')
-        // The other half of a double click.
-        await page.evaluate(() => document.querySelector<HTMLElement>('#erase')?.click())
         expect(await server.load(code)).toBe('a mistake')
         await page.click('#copy-code')
+        await page.seesNo('#erase.armed')
         await page.click('#erase')
         await secondThought(page)
         await page.click('#erase')
@@ -234,7 +240,13 @@ for (const [kind, home, opener] of [
         const code = await write(page, 'to be kept')
         await page.click('#erase')
         await tells(page, 'eraseAgain')
-        await page.evaluate(() => (document.activeElement as HTMLElement).blur())
+        // What is pressed instead must not move away under the pointer, as it would if the message went at once.
+        const said = await page.evaluate(() => {
+          ;(document.activeElement as HTMLElement).blur()
+          return document.querySelector('#message')?.textContent
+        })
+        expect(said).not.toBe('')
+        await page.seesNo('#erase.armed')
         expect(await page.text('#message')).toBe('')
         expect(await page.text('#erase')).toBe('Erase')
         expect(await server.load(code)).toBe('to be kept')
@@ -397,6 +409,17 @@ for (const [kind, home, opener] of [
         }
         await page.type('a')
         await page.press('Escape')
+        expect(await page.text('#message')).toBe('')
+      })
+
+      test('the complaint about a letter that is none stays until there is one', async () => {
+        const page = await open()
+        await page.click('#load-tab')
+        await page.type('1')
+        await tells(page, 'codeLetters')
+        await page.type('!')
+        await tells(page, 'codeLetters')
+        await page.type('a')
         expect(await page.text('#message')).toBe('')
       })
 

@@ -85,6 +85,7 @@ export async function startCluster(settings: string[] = []) {
     await upgrade({ ...database, migrations: database.migrations.slice(0, 1) }, () => {})
     await client.unsafe('INSERT INTO code SELECT unnest($1::text[])', [client.array(smallPool(), 'TEXT')])
     await client.unsafe('INSERT INTO migration VALUES (2)')
+    await upgrade(database, () => {})
     await client.unsafe(`CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql AS 'SELECT encode($1, ''hex'')'`)
     await client.close()
   }

@@ -3,67 +3,13 @@ import { afterEach, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
-import { checkInvariant, filledDatabase, temporaryPath, testStore, UNLIMITED } from './support.ts'
+import { load, post, start, stopAll, write } from './processes.ts'
+import { canMount, NAMESPACE } from './small-disk.ts'
+import { checkInvariant, filledDatabase, temporaryPath, testStore } from './support.ts'
+
+afterEach(stopAll)
 
 const root = new URL('..', import.meta.url).pathname
-
-const started: Bun.Subprocess[] = []
-afterEach(() => {
-  for (const process of started.splice(0)) process.kill('SIGKILL')
-})
-
-/** Starts the real server as a process of its own on a free port, and waits until it says where it listens. */
-async function start(path: string, env: Record<string, string> = {}, wrapper: string[] = []) {
-  const process = Bun.spawn([...wrapper, 'bun', 'index.ts'], {
-    cwd: root,
-    env: { PATH: Bun.env.PATH ?? '', PORT: '0', HOST: '127.0.0.1', DATABASE_URL: path, ...UNLIMITED, ...env },
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
-  started.push(process)
-  const output = { text: '' }
-  const follow = async (stream: ReadableStream<Uint8Array>) => {
-    const decoder = new TextDecoder()
-    for await (const chunk of stream) output.text += decoder.decode(chunk, { stream: true })
-  }
-  const following = Promise.all([follow(process.stdout), follow(process.stderr)])
-  const url = async () => {
-    for (;;) {
-      const found = /listens on (\S+)/.exec(output.text)?.[1]
-      if (found) return found
-      if (process.exitCode !== null) throw new Error(`The server did not start: ${output.text}`)
-      await new Promise(setImmediate)
-    }
-  }
-  return {
-    process,
-    url: await url(),
-    /** All that it has said; complete once it has exited. */
-    output: async () => {
-      if (process.exitCode !== null) await following
-      return output.text
-    },
-  }
-}
-
-type Server = Awaited<ReturnType<typeof start>>
-
-const post = (server: Server, route: string, body: object) =>
-  fetch(`${server.url}/api/${route}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
-
-/** Writes a text; returns its code. Throws unless it is acknowledged. */
-async function write(server: Server, text: string): Promise<string> {
-  const response = await post(server, 'write', { text })
-  if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`)
-  return ((await response.json()) as { code: string }).code
-}
-
-const load = async (server: Server, code: string) =>
-  ((await (await post(server, 'load', { code })).json()) as { text?: string }).text
 
 test('the server says where it listens and where the data is', async () => {
   const path = await filledDatabase()
@@ -288,10 +234,6 @@ test('no text, password or token is in any log or error, whatever fails', async 
     for (const said of [log, ...answers]) expect(said).not.toContain(secret)
   }
 })
-
-// A file system of its own, in a mount namespace that ends with the server.
-const NAMESPACE = ['unshare', '--user', '--map-root-user', '--mount']
-const canMount = Bun.spawnSync([...NAMESPACE, 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).success
 
 test.skipIf(!canMount && !Bun.env.CI)(
   'a full disk is a clear error, loses nothing, and is over when there is room',

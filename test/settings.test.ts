@@ -17,6 +17,8 @@ test('without any variable the settings are the documented ones', () => {
     WRITE_BYTES_PER_DAY: 52_428_800,
     MISSES_PER_HOUR: 20,
     MAX_STORED_BYTES: 536_870_912,
+    LOG_LEVEL: 'info',
+    DRAIN_SECONDS: 0,
   })
 })
 
@@ -53,10 +55,12 @@ test('a bad value is refused in one line that names the variable, the value and 
     ['PUBLIC_URL', 'https://a:99999'],
     ['PUBLIC_URL', 'https://:'],
     ['PUBLIC_URL', 'https://['],
+    ['PUBLIC_URL', 'https://A.example'],
+    ['LOG_LEVEL', 'debug'],
   ]
   for (const [name, value] of words) {
     const line = new RegExp(
-      `^${name} is "${value.replace(/[*./?[]/g, '\\$&')}", but it must be (an|the|origins) [^\n]+[^.]\\.$`,
+      `^${name} is "${value.replace(/[*./?[]/g, '\\$&')}", but it must be (an |the |origins |info, )[^\n]+[^.]\\.$`,
     )
     expect(() => readSettings({ [name]: value })).toThrow(line)
   }

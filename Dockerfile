@@ -1,0 +1,20 @@
+# The service as one executable on a bare Debian. The data is in /data: give it a volume.
+FROM oven/bun:1.4.5-debian AS build
+WORKDIR /build
+COPY package.json bun.lock ./
+RUN bun install --frozen-lockfile --production
+COPY *.ts ./
+COPY db db
+COPY extension extension
+RUN bun build.ts executable
+
+FROM debian:12.12-slim
+RUN useradd --system --uid 10001 --no-create-home extextcloud && install -d -o extextcloud -m 0700 /data
+COPY --from=build /build/dist/extextcloud /usr/local/bin/extextcloud
+ENV DATABASE_URL=/data/extextcloud.db PORT=3000
+VOLUME /data
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=15s CMD ["extextcloud", "health"]
+# Some hosts hand the volume over as root's: it is given to the user, and root is left behind for good.
+ENTRYPOINT ["/bin/sh", "-c", "[ \"$(id -u)\" != 0 ] || { chown -R extextcloud /data && set -- setpriv --reuid=extextcloud --regid=extextcloud --clear-groups --no-new-privs --bounding-set=-all \"$@\"; }; exec \"$@\"", "sh", "extextcloud"]

@@ -1,0 +1,168 @@
+/** What is put on a server: the executable alone, the steps of the Dockerfile, the unit of systemd. */
+import { afterEach, expect, test } from 'bun:test'
+import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { load, start, stopAll, write } from './processes.ts'
+import { checkInvariant, filledDatabase, temporaryPath } from './support.ts'
+
+afterEach(stopAll)
+
+const root = new URL('..', import.meta.url).pathname
+
+/** The Dockerfile's instructions, continued lines joined. */
+const instructions = (await Bun.file(join(root, 'Dockerfile')).text())
+  .replaceAll('\\\n', ' ')
+  .split('\n')
+  .filter((line) => /^[A-Z]/.test(line))
+  .map((line) => line.split(/ (.*)/s, 2) as [name: string, rest: string])
+
+let built: Promise<string> | undefined
+
+/** The executable, made by the build stage of the Dockerfile: its files, its commands, in a folder of their own. */
+function executable(): Promise<string> {
+  built ??= (async () => {
+    const folder = temporaryPath('build')
+    mkdirSync(folder)
+    const stage = instructions.slice(
+      1,
+      instructions.findLastIndex(([name]) => name === 'FROM'),
+    )
+    for (const [name, rest] of stage) {
+      if (name === 'COPY') {
+        const [to = '', ...from] = rest.split(' ').reverse()
+        for (const pattern of from) {
+          const names = pattern.includes('*') ? [...new Bun.Glob(pattern).scanSync(root)] : [pattern]
+          for (const file of names)
+            cpSync(join(root, file), join(folder, to, to.endsWith('/') ? file : ''), { recursive: true })
+        }
+      }
+      if (name === 'RUN') await Bun.$`sh -c ${rest}`.cwd(folder).quiet()
+    }
+    return join(folder, 'dist/extextcloud')
+  })()
+  return built
+}
+
+test('the executable alone starts in an empty folder, serves the page, keeps texts, and has the commands', async () => {
+  const folder = temporaryPath('empty')
+  mkdirSync(folder)
+  cpSync(await executable(), join(folder, 'extextcloud'))
+  const server = await start('data/texts.db', {}, ['env', '-C', folder], ['./extextcloud'])
+  const page = await (await fetch(server.url)).text()
+  const [script = ''] = /\/assets\/[^"]+\.js/.exec(page) ?? []
+  expect((await fetch(server.url + script)).status).toBe(200)
+  const code = await write(server, 'in one file')
+  expect(await load(server, code)).toBe('in one file')
+  const env = { DATABASE_URL: 'data/texts.db', PORT: new URL(server.url).port, HOST: '127.0.0.1' }
+  const say = async (...args: string[]) => Bun.$`./extextcloud ${args}`.cwd(folder).env(env).quiet().text()
+  expect(await say('health')).toBe('The server is well\n')
+  expect(await say('db:status')).toContain('texts       1, 11 bytes')
+  expect(await say('text:find', code)).toContain('"in one file"')
+  await say('db:backup', 'copy.db')
+  checkInvariant(join(folder, 'copy.db'))
+  await say('text:erase', code)
+  expect(await load(server, code)).toBeUndefined()
+  server.process.kill('SIGTERM')
+  expect(await server.process.exited).toBe(0)
+  expect(readdirSync(folder).sort()).toEqual(['copy.db', 'data', 'extextcloud'])
+  expect((await Bun.$`./extextcloud health`.cwd(folder).env(env).quiet().nothrow()).exitCode).toBe(1)
+})
+
+test('the executable has the icons, the service worker and the messages that the source has', async () => {
+  const [here, there] = [
+    await start(await filledDatabase()),
+    await start(await filledDatabase(), {}, [], [await executable()]),
+  ]
+  for (const path of ['/', '/offline.js', '/app.webmanifest', '/icons/192.png', '/robots.txt', '/openapi/json']) {
+    const [source, compiled] = [await fetch(here.url + path), await fetch(there.url + path)]
+    expect([path, compiled.status, compiled.headers.get('content-security-policy')]).toEqual([
+      path,
+      200,
+      source.headers.get('content-security-policy'),
+    ])
+    if (!/^\/($|offline)/.test(path)) expect([path, await compiled.text()]).toEqual([path, await source.text()])
+  }
+})
+
+test('the image copies all that the build needs and nothing secret, and its base is pinned', async () => {
+  const bases = instructions.filter(([name]) => name === 'FROM').map(([, rest]) => rest.split(' ')[0])
+  for (const base of bases) expect(base).toMatch(/:\d+\.\d+/)
+  const { devDependencies } = await Bun.file(join(root, 'package.json')).json()
+  expect(bases[0]).toBe(`oven/bun:${devDependencies['@types/bun']}-debian`)
+  const ignored = (await Bun.file(join(root, '.dockerignore')).text()).trim().split('\n')
+  const sent = ignored.filter((line) => line.startsWith('!')).map((line) => line.slice(1))
+  const copied = instructions
+    .filter(([name, rest]) => name === 'COPY' && !rest.startsWith('--from'))
+    .flatMap(([, rest]) => rest.split(' ').slice(0, -1))
+  expect(sent.toSorted()).toEqual(copied.toSorted())
+})
+
+// Needs root, as the container's start has it, and Debian's setpriv.
+test.skipIf(process.getuid?.() !== 0 || !Bun.which('setpriv'))(
+  'the entry point gives a volume of root’s to the user, and leaves root behind for good',
+  async () => {
+    const [, entry = ''] = instructions.find(([name]) => name === 'ENTRYPOINT') ?? []
+    const volume = temporaryPath('volume')
+    mkdirSync(volume)
+    writeFileSync(join(volume, 'old.db'), '')
+    const bin = temporaryPath('bin')
+    mkdirSync(bin)
+    writeFileSync(
+      join(bin, 'extextcloud'),
+      '#!/bin/sh\nid -u; grep -E "^(CapBnd|NoNewPrivs)" /proc/self/status; touch "$VOLUME/new.db"\n',
+    )
+    chmodSync(join(bin, 'extextcloud'), 0o755)
+    // What the image has at a fixed place stands elsewhere here; `nobody` plays the user.
+    const [shell, ...args] = (JSON.parse(entry) as string[]).map((arg) =>
+      arg
+        .replaceAll('/data', volume)
+        .replaceAll('=extextcloud', '=nobody')
+        .replace('chown -R extextcloud', 'chown -R nobody')
+        .replace('--regid=nobody', '--regid=nogroup'),
+    )
+    await Bun.$`chmod 755 ${volume}/.. ${bin}`.quiet()
+    const said = await Bun.$`${shell} ${args}`
+      .env({ PATH: `${bin}:${process.env.PATH}`, VOLUME: volume })
+      .quiet()
+      .text()
+    const nobody = Number(await Bun.$`id -u nobody`.text())
+    expect(said).toMatch(new RegExp(`^${nobody}\nCapBnd:\\s+0+\nNoNewPrivs:\\s+1\n$`))
+    for (const name of ['', 'old.db', 'new.db']) expect(statSync(join(volume, name)).uid).toBe(nobody)
+  },
+)
+
+test.skipIf(!Bun.which('systemd-analyze') && process.env.CI !== 'true')(
+  'systemd finds nothing wrong with the unit, and little that it could still take away',
+  async () => {
+    const unit = temporaryPath('extextcloud.service')
+    const program = temporaryPath('program')
+    writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 })
+    const text = await Bun.file(join(root, 'extextcloud.service')).text()
+    await Bun.write(unit, text.replace('/usr/local/bin/extextcloud', program).replace(/^Documentation=.*\n/m, ''))
+    const verified = await Bun.$`systemd-analyze verify ${unit}`.quiet().nothrow()
+    expect([verified.exitCode, verified.stderr.toString()]).toEqual([0, ''])
+    const score = await Bun.$`systemd-analyze security --offline=true ${unit}`.quiet().nothrow().text()
+    expect(Number(/Overall exposure level[^:]*: ([\d.]+)/.exec(score)?.[1])).toBeLessThan(2)
+  },
+)
+
+test('fly.toml keeps one machine on, waits for a stop, and looks where the server answers', async () => {
+  const fly = Bun.TOML.parse(await Bun.file(join(root, 'fly.toml')).text()) as {
+    kill_timeout: number
+    env: Record<string, string>
+    mounts: { destination: string }[]
+    http_service: Record<string, unknown>
+    metrics: { port: number }
+  }
+  expect(fly.http_service).toMatchObject({
+    internal_port: 3000,
+    force_https: true,
+    auto_stop_machines: 'off',
+    min_machines_running: 1,
+  })
+  expect(fly.http_service.checks).toMatchObject([{ path: '/health' }])
+  expect(fly.kill_timeout).toBeGreaterThan(5)
+  expect(fly.env.DATABASE_URL).toStartWith(`${fly.mounts[0]?.destination}/`)
+  expect(fly.env.METRICS_PORT).toBe(String(fly.metrics.port))
+  expect(fly.env.CLIENT_IP_HEADER).toBe('Fly-Client-IP')
+})

@@ -1,0 +1,120 @@
+/** What the operator sees: the log, the metrics, and whether the server is ready. */
+import { Database } from 'bun:sqlite'
+import { afterEach, expect, test } from 'bun:test'
+import { networkOf } from '../watch.ts'
+import { poll } from './poll.ts'
+import { post, type Server, start, stopAll, write } from './processes.ts'
+import { filledDatabase } from './support.ts'
+
+afterEach(stopAll)
+
+/** Stops `server`; returns its log, a line each. */
+async function logOf(server: Server) {
+  server.process.kill('SIGTERM')
+  await server.process.exited
+  const lines = (await server.output()).split('\n').filter((line) => line.startsWith('{'))
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+test('each request is a line of the log, with its route and its network, and without a code', async () => {
+  const server = await start(await filledDatabase(), { CLIENT_IP_HEADER: 'x-client' })
+  const code = await write(server, 'a')
+  const headers = { 'x-client': '192.0.2.77', 'x-request-id': 'from-the-proxy' }
+  await fetch(`${server.url}/${code}?a=b`, { headers })
+  await fetch(`${server.url}/%20${code}`, { headers })
+  await fetch(`${server.url}/${code}/more`, { headers })
+  await fetch(`${server.url}/${code}.txt`, { headers })
+  const missing = code === 'aaaa' ? 'bbbb' : 'aaaa'
+  await post(server, 'load', { code: missing })
+  const log = await logOf(server)
+  expect(log[0]).toMatchObject({
+    level: 'info',
+    method: 'POST',
+    route: '/api/write',
+    status: 201,
+    ms: expect.any(Number),
+  })
+  expect(log[1]).toMatchObject({ id: 'from-the-proxy', route: '/:code', status: 200, client: '192.0.2.0/24' })
+  expect(log.at(-1)).toMatchObject({ route: '/api/load', status: 404, error: 'not_found' })
+  expect(new Set(log.map(({ id }) => id)).size).toBe(3)
+  expect(log).toHaveLength(6)
+  for (const secret of [code, missing, '192.0.2.77']) expect(JSON.stringify(log)).not.toContain(secret)
+})
+
+test('the level of the log says what is in it', async () => {
+  const server = await start(await filledDatabase(), { LOG_LEVEL: 'warn', WRITES_PER_MINUTE: '1' })
+  await write(server, 'a')
+  expect((await post(server, 'write', { text: 'b' })).status).toBe(429)
+  expect(await logOf(server)).toMatchObject([{ level: 'warn', route: '/api/write', error: 'too_many_requests' }])
+})
+
+test('a failure is in the log with its cause', async () => {
+  const path = await filledDatabase()
+  const server = await start(path, { LOG_LEVEL: 'error' })
+  {
+    using shell = new Database(path)
+    shell.run(
+      `CREATE TRIGGER failing BEFORE INSERT ON text WHEN new.body = 'a' BEGIN SELECT raise(ABORT, 'broken'); END`,
+    )
+  }
+  expect((await post(server, 'write', { text: 'a' })).status).toBe(500)
+  expect(await logOf(server)).toMatchObject([
+    { level: 'error', err: { message: expect.stringContaining('broken'), stack: expect.any(String) } },
+    { level: 'error', status: 500, error: 'internal' },
+  ])
+})
+
+test('the network of a client is told, not its address', () => {
+  const networks: [client: string, network: string][] = [
+    ['192.0.2.77', '192.0.2.0/24'],
+    ['2001:db8:1:2::/64', '2001:db8:1::/48'],
+    ['unknown', 'unknown'],
+  ]
+  for (const [client, network] of networks) expect(networkOf(client)).toBe(network)
+})
+
+test('metrics count what happens, and are on a port of their own', async () => {
+  const server = await start(await filledDatabase(), { METRICS_PORT: '0', WRITES_PER_MINUTE: '2' })
+  const code = await write(server, 'a text')
+  await write(server, 'another')
+  await post(server, 'write', { text: 'one too many' })
+  await post(server, 'load', { code })
+  await post(server, 'load', { code: code === 'aaaa' ? 'bbbb' : 'aaaa' })
+  const metrics = await server.metrics()
+  for (const line of [
+    'extextcloud_requests_total{method="POST",route="/api/write",status="201",error=""} 2',
+    'extextcloud_requests_total{method="POST",route="/api/write",status="429",error="too_many_requests"} 1',
+    'extextcloud_requests_total{method="POST",route="/api/load",status="200",error=""} 1',
+    'extextcloud_requests_total{method="POST",route="/api/load",status="404",error="not_found"} 1',
+    'extextcloud_request_seconds_count{route="/api/load"} 2',
+    'extextcloud_texts 2',
+    'extextcloud_stored_bytes 13',
+    'extextcloud_codes{state="free"} 7311614',
+    'extextcloud_codes{state="resting"} 0',
+    'extextcloud_password_hashes{state="waiting"} 0',
+  ]) {
+    expect(metrics).toContain(`${line}\n`)
+  }
+  expect(metrics).toMatch(/^extextcloud_last_sweep_timestamp_seconds \d+/m)
+  expect(metrics).toMatch(/^nodejs_eventloop_lag_p99_seconds \d/m)
+  expect(metrics).not.toContain(code)
+  expect((await fetch(`${server.url}/metrics`)).status).toBe(422) // No code of four letters.
+})
+
+test('a server that stops says so on /health first, and goes on answering until its balancer has looked away', async () => {
+  const server = await start(await filledDatabase(), { DRAIN_SECONDS: '2' })
+  server.process.kill('SIGTERM')
+  const refused = await poll('503', async () => {
+    const health = await fetch(`${server.url}/health`)
+    return health.status === 503 && health
+  })
+  expect(refused.headers.get('retry-after')).toBe('5')
+  expect(((await refused.json()) as { error: { code: string } }).error.code).toBe('busy')
+  await write(server, 'still stored')
+  expect(await server.process.exited).toBe(0)
+})
+
+test('no metrics unless they are asked for', async () => {
+  const server = await start(await filledDatabase())
+  expect(await server.output()).not.toContain('Metrics')
+})
