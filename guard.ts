@@ -12,11 +12,11 @@ const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
 /** Wrong passwords that one client may try on one text within ten minutes: a forgetful person, not a dictionary. */
-const PASSWORDS_PER_CLIENT = { max: 5, window: 10 * MINUTE, lock: 30 * MINUTE }
+const PASSWORDS_PER_CLIENT: Limit = { name: 'passwords', max: 5, window: 10 * MINUTE, lock: 30 * MINUTE }
 /** The same for all clients together: many addresses must not add up, and the lock is short since it shuts out the recipient too. */
-const PASSWORDS_PER_TEXT = { max: 50, window: 10 * MINUTE, lock: 10 * MINUTE }
+const PASSWORDS_PER_TEXT: Limit = { name: 'text-passwords', max: 50, window: 10 * MINUTE, lock: 10 * MINUTE }
 
-/** Passwords that wait for others of the same text: a large class. */
+/** Passwords that wait for others of their texts, all texts together: a large class. */
 const MAX_WAITING_PASSWORDS = 64
 
 /**
@@ -63,7 +63,9 @@ export function clientOf(request: Request, server: Server<unknown> | null, heade
 /** The IPv6 /48 that a client is part of; undefined for one of IPv4. */
 const siteOf = (client: string) => /^(\w+:\w+:\w+):\w+::\/64$/.exec(client)?.[1]
 
-interface LimitOptions {
+/** What is counted, and how much of it is too much. */
+export interface Limit {
+  name: string
   /** How much is admitted in a window; 0 for no limit. */
   max: number
   /** Milliseconds from the first event that counts. */
@@ -72,58 +74,93 @@ interface LimitOptions {
   lock?: number
 }
 
-interface Count {
+/** Something that counts towards a limit. */
+export interface LimitEvent {
+  limit: Limit
+  /** Whom it counts for. */
+  key: string
+  amount: number
+}
+
+export interface Count {
   count: number
+  /** Milliseconds since 1970: until when it counts. */
   endsAt: number
 }
 
-/** Counts per key in fixed windows. Times are milliseconds since 1970, waits are milliseconds, 0 for none. */
-export class Limit {
-  #counts = new LRUCache<string, Count>({ max: REMEMBERED_CLIENTS })
+export type Awaitable<T> = T | Promise<T>
 
-  constructor(readonly options: LimitOptions) {}
+/** Counts per limit and key in fixed windows: in this process, or for all machines together. Each call is atomic per event. */
+export interface Counters {
+  /** What this process knows of the counts without asking anyone. */
+  known(events: LimitEvent[], now: number): Readonly<Count>[]
+  /** The counts as they are. */
+  read(events: LimitEvent[], now: number): Awaitable<Readonly<Count>[]>
+  /** Counts each event, whether or not there is room for it; returns the counts with it. */
+  add(events: LimitEvent[], now: number): Awaitable<Readonly<Count>[]>
+  /** Takes back what `add` counted. */
+  subtract(events: LimitEvent[], now: number): Awaitable<void>
+  forget(event: LimitEvent): Awaitable<void>
+}
 
-  #current(key: string, now: number) {
-    const entry = this.#counts.get(key)
-    return entry && entry.endsAt > now ? entry : undefined
+/** The counters of this process. */
+export function createCounters() {
+  const ofLimit = new Map<string, LRUCache<string, Count>>()
+
+  function countsOf({ name }: Limit) {
+    const counts = ofLimit.get(name) ?? new LRUCache<string, Count>({ max: REMEMBERED_CLIENTS })
+    ofLimit.set(name, counts)
+    return counts
   }
 
-  #fresh = (now: number): Count => ({ count: 0, endsAt: now + this.options.window })
-
-  /** How long `key` must wait until `amount` more is admitted. */
-  wait(key: string, now: number, amount = 1): number {
-    const { max } = this.options
-    if (max === 0) return 0
-    const { count, endsAt } = this.#current(key, now) ?? this.#fresh(now)
-    return count + amount > max ? endsAt - now : 0
+  function current({ limit, key }: LimitEvent, now: number): Count {
+    const entry = countsOf(limit).get(key)
+    // One that ends later than any can was counted before the clock was set back.
+    const longest = Math.max(limit.window, limit.lock ?? 0)
+    return entry && entry.endsAt > now && entry.endsAt <= now + longest
+      ? entry
+      : { count: 0, endsAt: now + limit.window }
   }
 
-  /** Counts `amount`, whether or not it would have been admitted. */
-  count(key: string, now: number, amount = 1): Readonly<Count> {
-    const { max, lock } = this.options
-    const known = this.#current(key, now)
-    const entry = known ?? this.#fresh(now)
-    entry.count += amount
-    if (lock !== undefined && entry.count >= max) entry.endsAt = now + lock
-    if (max > 0 && !known) this.#counts.set(key, entry)
-    return entry
-  }
+  const read = (events: LimitEvent[], now: number) => events.map((event) => current(event, now))
 
-  /** Takes back what `count` counted. */
-  uncount(key: string, now: number, amount = 1) {
-    const entry = this.#current(key, now)
-    if (entry) entry.count -= amount
-  }
-
-  /** How much `key` has left. */
-  left(key: string, now: number): number {
-    return Math.max(0, this.options.max - (this.#current(key, now)?.count ?? 0))
-  }
-
-  forget(key: string) {
-    this.#counts.delete(key)
+  return {
+    known: read,
+    read,
+    add: (events: LimitEvent[], now: number) =>
+      events.map((event) => {
+        const { limit, key, amount } = event
+        const entry = current(event, now)
+        const hadRoom = entry.count < limit.max
+        entry.count += amount
+        if (limit.lock !== undefined && hadRoom && entry.count >= limit.max) entry.endsAt = now + limit.lock
+        countsOf(limit).set(key, entry)
+        return { ...entry } // As it is now: the entry itself counts on.
+      }),
+    subtract(events: LimitEvent[], now: number) {
+      for (const event of events) current(event, now).count -= event.amount
+    },
+    forget: ({ limit, key }: LimitEvent) => void countsOf(limit).delete(key),
+    /** Keeps counts that were learned elsewhere; undefined where nothing is counted. */
+    set: (events: LimitEvent[], counts: (Count | undefined)[], now: number) =>
+      events.map(({ limit, key }, at) => {
+        const count = counts[at]
+        if (count) countsOf(limit).set(key, count)
+        else countsOf(limit).delete(key)
+        return count ?? { count: 0, endsAt: now + limit.window }
+      }),
   }
 }
+
+/** Milliseconds until there is room for each of `events` beside what is counted. */
+const longestWait = (events: LimitEvent[], counts: Readonly<Count>[], now: number) =>
+  Math.max(
+    0,
+    ...events.map(({ limit, amount }, at) => {
+      const { count = 0, endsAt = 0 } = counts[at] ?? {}
+      return count + amount > limit.max ? endsAt - now : 0
+    }),
+  )
 
 /** The counts of elysia-rate-limit. `admit` throws the refusal, so that it is answered like every other. */
 const rateLimitContext = (admit: (client: string) => Readonly<Count>): Context => ({
@@ -163,34 +200,48 @@ export const describeLimits = (settings: Settings): string =>
     `- ${settings.MAX_TEXT_BYTES} bytes per text, ${settings.MAX_STORED_BYTES} bytes for all texts together`,
   ].join('\n')
 
-/** All limits of one server, by the clock `now`. The methods that refuse throw a `Refusal`. */
-export function createGuard(settings: Settings, now: () => number) {
-  const requests = new Limit({ max: settings.REQUESTS_PER_MINUTE, window: MINUTE })
-  const writes = new Limit({ max: settings.WRITES_PER_MINUTE, window: MINUTE })
-  const bytes = new Limit({ max: settings.WRITE_BYTES_PER_DAY, window: DAY })
-  const misses = new Limit({ max: settings.MISSES_PER_HOUR, window: HOUR, lock: HOUR })
-  const siteMisses = new Limit({ max: CLIENTS_PER_SITE * settings.MISSES_PER_HOUR, window: HOUR, lock: HOUR })
-  const passwordsPerClient = new Limit(PASSWORDS_PER_CLIENT)
-  const passwordsPerText = new Limit(PASSWORDS_PER_TEXT)
+/**
+ * All limits of one server, by the clock `now`. The methods that refuse throw a `Refusal`. Requests are counted by each
+ * server for itself, since what protects a server from a flood must cost less than the flood; all else in `counters`.
+ */
+export function createGuard(settings: Settings, now: () => number, counters: Counters = createCounters()) {
+  const requests: Limit = { name: 'requests', max: settings.REQUESTS_PER_MINUTE, window: MINUTE }
+  const writes: Limit = { name: 'writes', max: settings.WRITES_PER_MINUTE, window: MINUTE }
+  const bytes: Limit = { name: 'bytes', max: settings.WRITE_BYTES_PER_DAY, window: DAY }
+  const misses: Limit = { name: 'misses', max: settings.MISSES_PER_HOUR, window: HOUR, lock: HOUR }
+  const siteMisses: Limit = { ...misses, name: 'site-misses', max: CLIENTS_PER_SITE * settings.MISSES_PER_HOUR }
+  const ownRequests = createCounters()
   /** Passwords that are being verified, by the keys of both limits. */
   const verifying = new Map<string, number>()
   let waiting = 0
   let verified = Promise.withResolvers<void>()
 
-  /** Whether a further password may be verified: all those under way might yet prove wrong. */
-  const hasRoom = (limit: Limit, key: string) => limit.left(key, now()) > (verifying.get(key) ?? 0)
+  /** The events whose limit is not turned off. */
+  const events = (...all: [limit: Limit, key: string | undefined, amount?: number][]): LimitEvent[] =>
+    all.flatMap(([limit, key, amount = 1]) => (limit.max > 0 && key !== undefined ? [{ limit, key, amount }] : []))
+
+  /** Counts the events; returns how long to wait where one has no room, in which case none is counted. */
+  async function take(taken: LimitEvent[]): Promise<number> {
+    if (taken.length === 0) return 0
+    const at = now()
+    const wait = longestWait(
+      taken.map((event) => ({ ...event, amount: 0 })),
+      await counters.add(taken, at),
+      at,
+    )
+    if (wait > 0) await counters.subtract(taken, at)
+    return wait
+  }
 
   /** Admits a request, and counts it. */
-  function admitRequest(client: string) {
-    refuseWhile(requests.wait(client, now()), 'too_many_requests')
-    return requests.count(client, now())
+  function admitRequest(client: string): Readonly<Count> {
+    const [request] = events([requests, client])
+    if (!request) return { count: 0, endsAt: now() + MINUTE }
+    refuseWhile(longestWait([request], ownRequests.known([request], now()), now()), 'too_many_requests')
+    return ownRequests.add([request], now())[0] as Count
   }
 
-  /** Admits a look-up, on whichever route: to be asked before anything is looked up. */
-  function admitLookUp(client: string) {
-    const site = siteOf(client)
-    refuseWhile(Math.max(misses.wait(client, now()), site ? siteMisses.wait(site, now()) : 0), 'too_many_misses')
-  }
+  const lookUp = (client: string) => events([misses, client], [siteMisses, siteOf(client)])
 
   return {
     admitRequest,
@@ -199,29 +250,40 @@ export function createGuard(settings: Settings, now: () => number) {
     requests: rateLimitContext(admitRequest),
 
     /** Admits a write of `size` bytes, and counts it. */
-    admitWrite(client: string, size: number) {
-      refuseWhile(
-        writes.wait(client, now()),
-        'too_many_requests',
-        'Too many texts were written from your network address.',
-      )
-      refuseWhile(bytes.wait(client, now(), size), 'too_many_bytes')
-      writes.count(client, now())
-      bytes.count(client, now(), size)
+    async admitWrite(client: string, size: number) {
+      const written = events([writes, client])
+      const wait = await take(written)
+      refuseWhile(wait, 'too_many_requests', 'Too many texts were written from your network address.')
+      const tooMany = await take(events([bytes, client, size]))
+      if (tooMany > 0 && written.length > 0) await counters.subtract(written, now())
+      refuseWhile(tooMany, 'too_many_bytes')
     },
 
     /** Takes back the bytes of a write that was admitted and then failed. */
-    uncountBytes: (client: string, size: number) => bytes.uncount(client, now(), size),
+    async uncountBytes(client: string, size: number) {
+      await counters.subtract(events([bytes, client, size]), now())
+    },
 
-    admitLookUp,
+    /** Refuses a look-up, on whichever route, where that is known without asking: before anything is looked up. */
+    refuseLookUp(client: string) {
+      const looked = lookUp(client)
+      if (looked.length > 0) {
+        refuseWhile(longestWait(looked, counters.known(looked, now()), now()), 'too_many_misses')
+      }
+    },
+
+    /** Admits a look-up that has found something: to be asked before anybody is told of it. */
+    async admitLookUp(client: string) {
+      const looked = lookUp(client)
+      if (looked.length > 0) {
+        refuseWhile(longestWait(looked, await counters.read(looked, now()), now()), 'too_many_misses')
+      }
+    },
 
     /** Counts a look-up that found nothing; returns the refusal to answer it with. */
-    miss(client: string): Refusal {
+    async miss(client: string): Promise<Refusal> {
       // Of a burst that was admitted as a whole, as many are told as would have been one by one.
-      admitLookUp(client)
-      misses.count(client, now())
-      const site = siteOf(client)
-      if (site) siteMisses.count(site, now())
+      refuseWhile(await take(lookUp(client)), 'too_many_misses')
       return new Refusal('not_found')
     },
 
@@ -233,20 +295,34 @@ export function createGuard(settings: Settings, now: () => number) {
      */
     async checkPassword(text: string, client: string, verify: () => Promise<boolean>) {
       const both = `${client} ${text}`
+      const tries = events([PASSWORDS_PER_CLIENT, both], [PASSWORDS_PER_TEXT, text])
+      const refuseLocked = (counts: Readonly<Count>[]) =>
+        refuseWhile(longestWait(tries, counts, now()), 'too_many_passwords')
       for (;;) {
-        const pause = Math.max(passwordsPerClient.wait(both, now()), passwordsPerText.wait(text, now()))
-        refuseWhile(pause, 'too_many_passwords')
-        if (hasRoom(passwordsPerClient, both) && hasRoom(passwordsPerText, text)) break
+        const counts = await counters.read(tries, now())
+        refuseLocked(counts)
+        // All those under way might yet prove wrong.
+        const hasRoom = tries.every(
+          ({ limit, key }, at) => (counts[at]?.count ?? 0) + (verifying.get(key) ?? 0) < limit.max,
+        )
+        if (hasRoom) break
         if (waiting >= MAX_WAITING_PASSWORDS) throw new Refusal('busy', { retryAfter: 3 })
         waiting++
         await verified.promise
         waiting--
       }
       for (const key of [both, text]) verifying.set(key, (verifying.get(key) ?? 0) + 1)
+      let left: number
       try {
-        if (await verify()) return passwordsPerClient.forget(both)
-        passwordsPerClient.count(both, now())
-        passwordsPerText.count(text, now())
+        if (await verify()) {
+          // Meanwhile other machines may have counted wrong ones: of a burst over all of them, no more are told.
+          refuseLocked(await counters.read(tries, now()))
+          const [own] = tries
+          if (own) await counters.forget(own)
+          return
+        }
+        const [own] = await counters.add(tries, now())
+        left = Math.max(0, PASSWORDS_PER_CLIENT.max - (own?.count ?? 0))
       } finally {
         for (const key of [both, text]) {
           const others = (verifying.get(key) ?? 1) - 1
@@ -256,8 +332,7 @@ export function createGuard(settings: Settings, now: () => number) {
         verified.resolve()
         verified = Promise.withResolvers()
       }
-      const triesLeft = passwordsPerClient.left(both, now())
-      throw new Refusal('wrong_password', { triesLeft, message: `The password is wrong. Tries left: ${triesLeft}.` })
+      throw new Refusal('wrong_password', { triesLeft: left, message: `The password is wrong. Tries left: ${left}.` })
     },
   }
 }

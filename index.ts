@@ -14,6 +14,7 @@ import type { Server } from 'bun'
 import { type Context, Elysia, status } from 'elysia'
 import { rateLimit } from 'elysia-rate-limit'
 import { runCommand } from './db/commands.ts'
+import { isPostgres, withoutPassword } from './db/postgres.ts'
 import { openStore, type Store } from './db/store.ts'
 import {
   answers,
@@ -51,7 +52,7 @@ const STOP_PATIENCE = 4000
 /** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970; `watch` hears of refusals. */
 export function createApp(store: Store, settings: Settings, now: () => number = Date.now, watch?: Watch) {
   const { CORS_ORIGINS, DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
-  const guard = createGuard(settings, now)
+  const guard = createGuard(settings, now, store.counters)
   const texts = createTexts(store, guard, settings, now)
   // Not from each request's context, where Elysia would define it anew for each one.
   let server: Server<unknown> | null = null
@@ -146,10 +147,10 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       .use(createPage(PUBLIC_URL))
       .get(
         '/health',
-        () => {
+        async () => {
           if (watch?.isStopping) throw new Refusal('busy', { message: 'The server is stopping.', retryAfter: 5 })
           try {
-            store.check()
+            await store.check()
           } catch (error) {
             logError(error)
             throw new Refusal('busy', { retryAfter: 5 })
@@ -311,6 +312,9 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
 
 export type App = ReturnType<typeof createApp>
 
+/** What operators may read of where the data is. */
+const whereIs = (url: string) => (isPostgres(url) ? withoutPassword(url) : url === ':memory:' ? 'memory' : resolve(url))
+
 async function main([command, ...args]: string[]) {
   const settings = readSettings(process.env)
   const path = settings.DATABASE_URL
@@ -321,7 +325,10 @@ async function main([command, ...args]: string[]) {
   }
   if (command) return runCommand(command, args, path, console.log)
 
-  const store = openStore(path, {
+  const store = await openStore(path, {
+    connections: settings.DATABASE_CONNECTIONS,
+    timeoutSeconds: settings.DATABASE_TIMEOUT_SECONDS,
+    isPooled: settings.DATABASE_POOLER !== undefined,
     codeRestSeconds: settings.CODE_REST_SECONDS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
     say: console.log,
@@ -352,7 +359,7 @@ async function main([command, ...args]: string[]) {
     const { url } = Bun.serve({ port: settings.METRICS_PORT, hostname: settings.HOST, reusePort: false, routes })
     console.log(`Metrics are at ${new URL('/metrics', url)}`)
   }
-  console.log(`The data is in ${path === ':memory:' ? 'memory' : resolve(path)}`)
+  console.log(`The data is in ${whereIs(path)}`)
 
   let stopping = false
   const stop = async () => {

@@ -17,10 +17,30 @@ export const settingsSchema = t.Object({
   HOST: t.Optional(t.String({ description: 'The address to listen on; without it every address of the machine.' })),
   DATABASE_URL: t.String({
     default: 'data/extextcloud.db',
-    pattern: '^(?!\\w+:)',
-    form: 'the path of a file, or :memory:',
-    description: 'The path of the SQLite file, or `:memory:`.',
+    pattern: '^(?!\\w+:)|^postgres(ql)?://.',
+    form: 'the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME',
+    description: 'The path of the SQLite file, `:memory:`, or the `postgres://` address of a PostgreSQL database.',
   }),
+  DATABASE_CONNECTIONS: whole(
+    10,
+    1,
+    1000,
+    'Connections that this server opens to PostgreSQL: all servers together must stay below its `max_connections`, 100 by default.',
+  ),
+  DATABASE_TIMEOUT_SECONDS: whole(
+    3,
+    1,
+    60,
+    'Seconds until PostgreSQL gives up a statement, and this server a connection attempt: what takes milliseconds when all is well.',
+  ),
+  DATABASE_POOLER: t.Optional(
+    t.String({
+      pattern: '^transaction$',
+      form: 'transaction',
+      description:
+        '`transaction` behind a pooler, such as PgBouncer, that lends a connection for one transaction: then no prepared statement and no setting is left on it.',
+    }),
+  ),
   PUBLIC_URL: t.Optional(
     t.String({
       format: 'origin',

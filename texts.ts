@@ -26,10 +26,10 @@ const sha256 = (token: string) => createHash('sha256').update(token).digest()
 /** The three operations. Each is asked by a `client`, as `clientOf` names it, and throws the refusals of `errors.ts`. */
 export function createTexts(store: Store, guard: Guard, settings: Settings, now: () => number) {
   async function find(client: string, code: string): Promise<LentText> {
-    guard.admitLookUp(client)
+    guard.refuseLookUp(client)
     const found = await store.load(code, now())
-    if (!found) throw guard.miss(client)
-    guard.admitLookUp(client) // Again, since a burst of guesses was admitted as a whole.
+    if (!found) throw await guard.miss(client)
+    await guard.admitLookUp(client) // Again, since a burst of guesses was admitted as a whole.
     return found
   }
 
@@ -42,7 +42,7 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
       if (size > settings.MAX_TEXT_BYTES) throw tooLarge(settings.MAX_TEXT_BYTES)
       if (size === 0) throw invalid('text', 'The text is empty.')
       if (!text.isWellFormed()) throw invalid('text', 'The text is not well-formed Unicode.')
-      guard.admitWrite(client, size)
+      await guard.admitWrite(client, size)
       try {
         const passwordHash = password === undefined ? null : await hashPassword(password)
         const eraseToken = randomBytes(16).toString('base64url')
@@ -54,7 +54,8 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
         )
         return { code, expiresAt: new Date(expiresAt).toISOString(), eraseToken }
       } catch (error) {
-        guard.uncountBytes(client, size)
+        // What failed is told, not that it could not be taken back.
+        await guard.uncountBytes(client, size).catch(() => {})
         throw error
       }
     },
@@ -75,17 +76,17 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
         // Hashing takes a while, in which the client may have gone, and the text expired or been erased or taken.
         if (signal.aborted) throw new Refusal('busy')
         found = await find(client, code)
-        if (found.passwordHash !== passwordHash) throw guard.miss(client)
+        if (found.passwordHash !== passwordHash) throw await guard.miss(client)
       }
-      if (found.once && !(await store.erase(code, found.eraseTokenHash, now()))) throw guard.miss(client)
+      if (found.once && !(await store.erase(code, found.eraseTokenHash, now()))) throw await guard.miss(client)
       return { text: found.body, expiresAt: new Date(found.expiresAt).toISOString(), once: found.once }
     },
 
     async erase(client: string, { code, eraseToken }: { code: string; eraseToken: string }) {
       const { eraseTokenHash } = await find(client, code)
       // Compared before anything is committed, so that a burst of guesses is counted guess by guess.
-      if (!eraseTokenHash.equals(sha256(eraseToken))) throw guard.miss(client)
-      if (!(await store.erase(code, eraseTokenHash, now()))) throw guard.miss(client)
+      if (!eraseTokenHash.equals(sha256(eraseToken))) throw await guard.miss(client)
+      if (!(await store.erase(code, eraseTokenHash, now()))) throw await guard.miss(client)
     },
   }
 }

@@ -1,46 +1,39 @@
-/** The upkeep commands: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`, `text:find CODE`, `text:erase CODE`. */
+/** The upkeep commands, for any database: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`, `db:move FROM`, `text:find CODE`, `text:erase CODE`. */
 import { Database } from 'bun:sqlite'
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { appliedMigrations, downgrade, pendingMigrations, type Say, upgrade } from './migrate.ts'
-import { migrations } from './migrations/index.ts'
-import { openForReading, openLocked } from './sqlite.ts'
+import { downgrade, type Migratable, pendingMigrations, type Say, upgrade } from './migrate.ts'
+import { move } from './move.ts'
+import { connect, connectionError, isPostgres, migratable as postgresMigratable, withoutPassword } from './postgres.ts'
+import { migratable, openForReading, openLocked } from './sqlite.ts'
 
-const COMMANDS: Record<string, (path: string, args: string[], say: Say) => void> = {
-  'db:upgrade': (path, _args, say) => {
-    change(path, (sqlite) => upgrade(sqlite, say))
-    say(`${path} is up to date`)
+const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void | Promise<void>> = {
+  'db:upgrade': async (url, _args, say) => {
+    await change(url, (database) => upgrade(database, say))
+    say(`${nameOf(url)} is up to date`)
   },
 
-  'db:downgrade': (path, _args, say) => {
+  'db:downgrade': async (url, _args, say) => {
     const mayLose = () => !process.stdin.isTTY || confirm('Go on?')
-    openForReading(path).close()
-    change(path, (sqlite) => downgrade(sqlite, say, mayLose))
+    if (!isPostgres(url)) openForReading(url).close()
+    await change(url, (database) => downgrade(database, say, mayLose))
   },
 
-  'db:status': (path, _args, say) => {
-    using sqlite = openForReading(path)
-    const pending = pendingMigrations(sqlite)
-    say(`file        ${resolve(path)}, ${statSync(path).size.toLocaleString('en')} bytes`)
-    say(
-      `migrations  ${appliedMigrations(sqlite)} of ${migrations.length} applied${pending.map((name) => `, ${name} pending`).join('')}`,
-    )
-    if (appliedMigrations(sqlite) === 0) return
-    const now = Date.now()
-    const counts = sqlite
-      .query<{ free: number; resting: number; texts: number; expired: number; bytes: number }, { now: number }>(
-        `SELECT (SELECT count(*) FROM code) AS free, (SELECT count(*) FROM code WHERE rests_until > $now) AS resting,
-          count(*) AS texts, count(*) FILTER (WHERE expires_at <= $now) AS expired,
-          coalesce(sum(octet_length(body)), 0) AS bytes FROM text`,
-      )
-      .get({ now })
-    if (!counts) return
-    const n = (count: number) => count.toLocaleString('en')
-    say(`texts       ${n(counts.texts)}, ${n(counts.bytes)} bytes; ${n(counts.expired)} expired and not yet swept`)
-    say(`codes       ${n(counts.free)} in the pool; ${n(counts.resting)} of them at rest`)
+  'db:status': async (url, _args, say) => {
+    if (isPostgres(url)) {
+      return change(url, async (database) => {
+        const { bytes = 0 } = await database.counts('SELECT pg_database_size(current_database()) AS bytes')
+        say(`database    ${nameOf(url)}, ${n(bytes)} bytes`)
+        await tell(database, say)
+      })
+    }
+    using sqlite = openForReading(url)
+    say(`file        ${resolve(url)}, ${n(statSync(url).size)} bytes`)
+    await tell(migratable(sqlite), say)
   },
 
   'db:backup': (path, [file], say) => {
+    if (isPostgres(path)) throw new Error('db:backup copies SQLite files. For PostgreSQL use pg_dump.')
     if (!file) throw new Error('db:backup needs the name of the file to write.')
     if (existsSync(file)) throw new Error(`${file} exists already: a backup never overwrites.`)
     using sqlite = openForReading(path)
@@ -59,9 +52,25 @@ const COMMANDS: Record<string, (path: string, args: string[], say: Say) => void>
     say(`${file} is a copy of ${path}, ${statSync(file).size.toLocaleString('en')} bytes`)
   },
 
-  'text:find': (path, [code], say) => {
-    using sqlite = openForReading(path)
-    const found = findText(sqlite, code)
+  'db:move': async (url, [from], say) => {
+    if (!from || !isPostgres(url)) {
+      throw new Error('db:move needs the SQLite file to copy from, and a postgres:// address in DATABASE_URL.')
+    }
+    openForReading(from).close()
+    await change(url, (database) => upgrade(database, say))
+    const { sqlite, unlock } = await openLocked(from, (database) => upgrade(database, say))
+    const postgres = connect(url, UPKEEP)
+    try {
+      await move(sqlite, postgres.client, say)
+    } finally {
+      await postgres.close()
+      sqlite.close()
+      unlock()
+    }
+  },
+
+  'text:find': async (path, [code], say) => {
+    const found = await find(path, code)
     const time = (milliseconds: number) => new Date(milliseconds).toISOString()
     say(`written     ${time(found.created_at)}`)
     say(`expires     ${time(found.expires_at)}`)
@@ -72,17 +81,25 @@ const COMMANDS: Record<string, (path: string, args: string[], say: Say) => void>
   },
 
   // By ending its time: the server's own sweep then deletes it, returns the code and clears the bytes.
-  'text:erase': (path, [code], say) => {
-    openForReading(path).close()
+  'text:erase': async (path, [code], say) => {
+    await find(path, code)
+    if (isPostgres(path)) {
+      const postgres = connect(path, UPKEEP)
+      await postgres.client.unsafe('UPDATE text SET expires_at = 0 WHERE code = $1', [code])
+      await postgres.close()
+      return say(`Nobody can load ${code} any more. The sweep deletes it within a minute, or when a server starts.`)
+    }
     using sqlite = new Database(path, { strict: true })
     sqlite.run('PRAGMA busy_timeout = 5000')
-    findText(sqlite, code)
     sqlite.query('UPDATE text SET expires_at = 0 WHERE code = ?').run(code ?? '')
     say(
       `Nobody can load ${code} any more. The sweep clears it from the file: within a minute, or when the server starts.`,
     )
   },
 }
+
+/** A command's own connection, which may lead through a pooler. */
+const UPKEEP = { connections: 1, timeoutSeconds: 60, isPooled: true }
 
 interface FoundText {
   body: string
@@ -93,31 +110,86 @@ interface FoundText {
 }
 
 /** The living text under `code`. Throws an Error of one line where there is none. */
-function findText(sqlite: Database, code = ''): FoundText {
+async function find(url: string, code = ''): Promise<FoundText> {
   if (!/^[A-Za-z]{4}$/.test(code)) throw new Error('This command needs the code of a text: four letters.')
-  const found = sqlite
-    .query<FoundText, [string, number]>(
-      `SELECT body, password_hash IS NOT NULL AS has_password, once, created_at, expires_at
-       FROM text WHERE code = ? AND expires_at > ?`,
-    )
-    .get(code, Date.now())
+  let found: FoundText | null | undefined
+  if (isPostgres(url)) {
+    const postgres = connect(url, UPKEEP)
+    const rows = await postgres.client
+      .unsafe<FoundText[]>(
+        `SELECT convert_from(body, 'UTF8') AS body, (password_hash IS NOT NULL)::int AS has_password, once::int AS once,
+          created_at::float8 AS created_at, expires_at::float8 AS expires_at FROM text WHERE code = $1 AND expires_at > $2::bigint`,
+        [code, Date.now()],
+      )
+      .catch((error) => {
+        throw connectionError(url, error)
+      })
+      .finally(() => postgres.close())
+    found = rows[0]
+  } else {
+    using sqlite = openForReading(url)
+    found = sqlite
+      .query<FoundText, [string, number]>(
+        `SELECT body, password_hash IS NOT NULL AS has_password, once, created_at, expires_at
+         FROM text WHERE code = ? AND expires_at > ?`,
+      )
+      .get(code, Date.now())
+  }
   if (!found) throw new Error(`There is no text with the code ${code}.`)
   return found
 }
 
-/**
- * Runs an upkeep command on the database at `path`.
- * @throws an Error of one line where the command is unknown or cannot be carried out
- */
-export function runCommand(command: string, args: string[], path: string, say: Say) {
-  const run = COMMANDS[command]
-  if (!run) throw new Error(`There is no command "${command}". There are: ${Object.keys(COMMANDS).join(', ')}, health.`)
-  run(path, args, say)
+const n = (count: number) => count.toLocaleString('en')
+
+const nameOf = (url: string) => (isPostgres(url) ? withoutPassword(url) : url)
+
+/** Says what is in the database. */
+async function tell(database: Migratable, say: Say) {
+  const pending = await pendingMigrations(database)
+  const applied = await database.applied()
+  say(
+    `migrations  ${applied} of ${database.migrations.length} applied${pending.map((name) => `, ${name} pending`).join('')}`,
+  )
+  if (applied === 0) return
+  const now = Date.now()
+  const {
+    free = 0,
+    resting = 0,
+    texts = 0,
+    expired = 0,
+    bytes = 0,
+  } = await database.counts(
+    `SELECT (SELECT count(*) FROM code) AS free, (SELECT count(*) FROM code WHERE rests_until > ${now}) AS resting,
+      count(*) AS texts, count(*) FILTER (WHERE expires_at <= ${now}) AS expired,
+      coalesce(sum(octet_length(body)), 0) AS bytes FROM text`,
+  )
+  say(`texts       ${n(texts)}, ${n(bytes)} bytes; ${n(expired)} expired and not yet swept`)
+  say(`codes       ${n(free)} in the pool; ${n(resting)} of them at rest`)
 }
 
-/** Works on the database while no server uses it. */
-function change(path: string, work: Parameters<typeof openLocked>[1]) {
-  const { sqlite, unlock } = openLocked(path, work)
-  sqlite.close()
-  unlock()
+/**
+ * Runs an upkeep command on the database at `url`.
+ * @throws an Error of one line where the command is unknown or cannot be carried out
+ */
+export async function runCommand(command: string, args: string[], url: string, say: Say) {
+  const run = COMMANDS[command]
+  if (!run) throw new Error(`There is no command "${command}". There are: ${Object.keys(COMMANDS).join(', ')}, health.`)
+  await run(url, args, say)
+}
+
+/** Works on the database: on a file while no server uses it, on PostgreSQL with whatever lock the work takes. */
+async function change(url: string, work: (database: Migratable) => Promise<void>) {
+  if (!isPostgres(url)) {
+    const { sqlite, unlock } = await openLocked(url, work)
+    sqlite.close()
+    return unlock()
+  }
+  const postgres = connect(url, UPKEEP)
+  try {
+    await work(postgresMigratable(postgres.client))
+  } catch (error) {
+    throw connectionError(url, error)
+  } finally {
+    await postgres.close()
+  }
 }

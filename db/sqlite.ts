@@ -2,6 +2,8 @@
 import { Database } from 'bun:sqlite'
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { Migratable } from './migrate.ts'
+import { migrations } from './migrations/index.ts'
 
 export const MEMORY = ':memory:'
 
@@ -29,7 +31,7 @@ function openSqlite(path: string): Database {
  * @returns the database, and what lets go of the file once it is closed
  * @throws an Error of one line where the file is not ours, or another process has it; nothing was changed then
  */
-export function openLocked(path: string, migrate: (sqlite: Database) => void) {
+export async function openLocked(path: string, migrate: (database: Migratable) => Promise<void>) {
   let unlock = () => {}
   let sqlite: Database | undefined
   try {
@@ -42,7 +44,7 @@ export function openLocked(path: string, migrate: (sqlite: Database) => void) {
       chmodSync(path, 0o600)
     }
     sqlite = openSqlite(path)
-    migrate(sqlite)
+    await migrate(migratable(sqlite))
     // Readers and the writer do not wait for each other, and a backup can be taken while the server runs. Only now,
     // since the pool is filled in one transaction, which would double the file in the log.
     sqlite.run('PRAGMA journal_mode = WAL')
@@ -54,6 +56,21 @@ export function openLocked(path: string, migrate: (sqlite: Database) => void) {
     throw error instanceof Error && 'code' in error ? new Error(`Cannot open ${path}: ${error.message}`) : error
   }
 }
+
+/** `PRAGMA user_version` counts the migrations that are applied. Nobody else can have the file meanwhile. */
+export const migratable = (sqlite: Database): Migratable => ({
+  migrations,
+  applied: () => sqlite.query<{ user_version: number }, []>('PRAGMA user_version').get()?.user_version ?? 0,
+  step(statements, _from, to) {
+    sqlite
+      .transaction(() => {
+        sqlite.run(statements)
+        sqlite.run(`PRAGMA user_version = ${to}`)
+      })
+      .immediate()
+  },
+  counts: (query) => sqlite.query<Record<string, number>, []>(query).get() ?? {},
+})
 
 /** Opens an existing file for reading. Throws an Error of one line where there is none. */
 export function openForReading(path: string): Database {

@@ -400,6 +400,19 @@ test('no code left is told with the time at which there is one again, and nothin
   expect((await service.post('/api/write', { text: 'a' })).status).toBe(201)
 })
 
+test('a clock that is set back or forward an hour refuses nobody for longer, and keeps what it has stored', async () => {
+  await using service = await testApp({ REQUESTS_PER_MINUTE: '3' })
+  const { code } = await write(service, { expiresIn: 86_400 })
+  const ask = async () => (await service.post('/api/load', { code }, guesser)).status
+  for (const hours of [0, -1, 2]) {
+    service.clock.now += hours * HOUR
+    expect([hours, await ask(), await ask(), await ask(), await ask()]).toEqual([hours, 200, 200, 200, 429])
+    service.clock.now += MINUTE
+    expect([hours, await ask()]).toEqual([hours, 200])
+    service.clock.now += MINUTE
+  }
+})
+
 test('a limit of 0 is no limit', async () => {
   await using service = await testApp()
   const [code] = freeCodes(service, 1)

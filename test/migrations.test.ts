@@ -15,9 +15,9 @@ const T = Date.UTC(2030, 0, 1)
 const limits = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
 
 /** Runs a command; returns what it said. */
-function run(command: string, path: string, ...args: string[]): string[] {
+async function run(command: string, path: string, ...args: string[]): Promise<string[]> {
   const said: string[] = []
-  runCommand(command, args, path, (line) => said.push(line))
+  await runCommand(command, args, path, (line) => said.push(line))
   return said
 }
 
@@ -29,7 +29,7 @@ const all = (path: string, sql: string) => {
 /** A database with a living text and one code at rest. */
 async function usedDatabase() {
   const path = await filledDatabase()
-  const store = openStore(path, limits)
+  const store = await openStore(path, limits)
   const eraseTokenHash = Buffer.alloc(32, 1)
   const write = (body: string) =>
     store.write({ body, passwordHash: null, once: false, eraseTokenHash, expiresAt: T + 1e9 }, T)
@@ -43,14 +43,14 @@ async function usedDatabase() {
 test('down to the empty pool and up again keeps every text, every code and every rest', async () => {
   const { path, code, returned } = await usedDatabase()
   const before = all(path, 'SELECT * FROM text')
-  expect(run('db:downgrade', path)).toEqual(['Took back 0002_index_resting_codes'])
+  expect(await run('db:downgrade', path)).toEqual(['Took back 0002_index_resting_codes'])
   checkInvariant(path)
-  expect(run('db:downgrade', path)).toEqual(['Took back 0001_fill_pool'])
+  expect(await run('db:downgrade', path)).toEqual(['Took back 0001_fill_pool'])
   expect(all(path, 'SELECT code, rests_until FROM code')).toEqual([{ code: returned, rests_until: T + 86_400_000 }])
-  expect(run('db:status', path)[1]).toBe(
+  expect((await run('db:status', path))[1]).toBe(
     'migrations  1 of 3 applied, 0001_fill_pool pending, 0002_index_resting_codes pending',
   )
-  expect(run('db:upgrade', path).at(-1)).toBe(`${path} is up to date`)
+  expect((await run('db:upgrade', path)).at(-1)).toBe(`${path} is up to date`)
   checkInvariant(path)
   expect(all(path, 'SELECT * FROM text')).toEqual(before)
   expect(all(path, `SELECT rests_until FROM code WHERE rests_until IS NOT NULL`)).toEqual([
@@ -62,21 +62,21 @@ test('down to the empty pool and up again keeps every text, every code and every
 
 test('a step down that loses something says what before it does it', async () => {
   const { path } = await usedDatabase()
-  run('db:downgrade', path)
-  run('db:downgrade', path)
-  expect(run('db:downgrade', path)).toEqual([
+  await run('db:downgrade', path)
+  await run('db:downgrade', path)
+  expect(await run('db:downgrade', path)).toEqual([
     'The schema before 0000_create_code_and_text cannot hold all that is here, and this will be lost: texts (1), rest periods of codes (1)',
     'Took back 0000_create_code_and_text',
   ])
   expect(all(path, `SELECT name FROM sqlite_schema`)).toEqual([])
-  expect(run('db:downgrade', path)).toEqual(['No migration is applied: there is nothing to take back'])
-  run('db:upgrade', path)
+  expect(await run('db:downgrade', path)).toEqual(['No migration is applied: there is nothing to take back'])
+  await run('db:upgrade', path)
   checkInvariant(path)
 })
 
-test('filling the pool is announced before it takes its time', () => {
+test('filling the pool is announced before it takes its time', async () => {
   const path = temporaryPath()
-  expect(run('db:upgrade', path)).toEqual([
+  expect(await run('db:upgrade', path)).toEqual([
     expect.stringMatching(/^Applied 0000_create_code_and_text in \d\.\d s$/),
     'Filling the pool with 7,311,616 codes (84 MB on disk, a few seconds) …',
     expect.stringMatching(/^Applied 0001_fill_pool in \d+\.\d s$/),
@@ -91,32 +91,33 @@ test('a database from a newer release is refused and left as it is', async () =>
   const path = await filledDatabase()
   all(path, `PRAGMA user_version = ${migrations.length + 1}`)
   const line = `The database is at migration 4, and this release knows only 3: it was made by a newer release.`
-  for (const command of ['db:upgrade', 'db:downgrade', 'db:status']) expect(() => run(command, path)).toThrow(line)
-  expect(() => openStore(path, limits)).toThrow(line)
+  for (const command of ['db:upgrade', 'db:downgrade', 'db:status'])
+    await expect(run(command, path)).rejects.toThrow(line)
+  await expect(openStore(path, limits)).rejects.toThrow(line)
   all(path, `PRAGMA user_version = ${migrations.length}`)
   checkInvariant(path)
 })
 
 test('a migration that fails leaves the database at the one before', async () => {
   const { path } = await usedDatabase()
-  run('db:downgrade', path)
-  run('db:downgrade', path)
+  await run('db:downgrade', path)
+  await run('db:downgrade', path)
   all(path, `CREATE TRIGGER full AFTER INSERT ON code WHEN new.code > 'zz' BEGIN SELECT raise(ABORT, 'enough'); END`)
-  expect(() => run('db:upgrade', path)).toThrow('enough')
+  await expect(run('db:upgrade', path)).rejects.toThrow('enough')
   expect(all(path, 'SELECT count(*) AS n FROM code')).toEqual([{ n: 1 }])
-  expect(run('db:status', path)[1]).toContain('0001_fill_pool pending')
+  expect((await run('db:status', path))[1]).toContain('0001_fill_pool pending')
 })
 
 test('what changes the schema is refused while a server runs; what reads is not', async () => {
   await using stored = await testStore()
   const line = `Another process is using ${stored.path}: stop it first.`
-  for (const command of ['db:upgrade', 'db:downgrade']) expect(() => run(command, stored.path)).toThrow(line)
-  expect(run('db:status', stored.path)).toHaveLength(4)
+  for (const command of ['db:upgrade', 'db:downgrade']) await expect(run(command, stored.path)).rejects.toThrow(line)
+  expect(await run('db:status', stored.path)).toHaveLength(4)
 })
 
 test('status tells what is in the database', async () => {
   const { path } = await usedDatabase()
-  const said = run('db:status', path)
+  const said = await run('db:status', path)
   expect(said[0]).toMatch(new RegExp(`^file        ${path}, \\d+,\\d{3},\\d{3} bytes$`))
   expect(said.slice(1)).toEqual([
     'migrations  3 of 3 applied',
@@ -149,15 +150,17 @@ test('a backup taken while texts are written is whole, private, and starts', asy
   checkInvariant(backup)
   await using copy = await testStore({ path: backup })
   for (const code of before) expect(await copy.store.load(code, T)).toBeDefined()
-  expect(() => run('db:backup', stored.path, backup)).toThrow(`${backup} exists already: a backup never overwrites.`)
+  await expect(run('db:backup', stored.path, backup)).rejects.toThrow(
+    `${backup} exists already: a backup never overwrites.`,
+  )
 })
 
 test('a command that cannot be carried out says why in one line, and leaves nothing behind', async () => {
   const missing = temporaryPath('missing.db')
-  expect(() => run('db:status', missing)).toThrow(`There is no database at ${missing}.`)
-  expect(() => run('db:backup', missing, `${missing}.copy`)).toThrow(`There is no database at ${missing}.`)
-  expect(() => run('db:backup', missing)).toThrow('db:backup needs the name of the file to write.')
-  expect(() => run('db:vacuum', missing)).toThrow(
+  await expect(run('db:status', missing)).rejects.toThrow(`There is no database at ${missing}.`)
+  await expect(run('db:backup', missing, `${missing}.copy`)).rejects.toThrow(`There is no database at ${missing}.`)
+  await expect(run('db:backup', missing)).rejects.toThrow('db:backup needs the name of the file to write.')
+  await expect(run('db:vacuum', missing)).rejects.toThrow(
     'There is no command "db:vacuum". There are: db:upgrade, db:downgrade,',
   )
   for (const path of [missing, `${missing}.copy`]) expect(existsSync(path)).toBe(false)
@@ -171,18 +174,20 @@ test('a text is found, erased for everyone and swept by the commands of the oper
     { body, passwordHash: 'a hash', once: true, eraseTokenHash: Buffer.alloc(32), expiresAt },
     Date.now(),
   )
-  expect(run('text:find', stored.path, code).slice(1)).toEqual([
+  expect((await run('text:find', stored.path, code)).slice(1)).toEqual([
     `expires     ${new Date(expiresAt).toISOString()}`,
     'password    yes',
     'only once   yes',
     'text        "abuse \\u001b[2J"',
   ])
-  run('text:erase', stored.path, code)
+  await run('text:erase', stored.path, code)
   const gone = `There is no text with the code ${code}.`
-  for (const command of ['text:find', 'text:erase']) expect(() => run(command, stored.path, code)).toThrow(gone)
+  for (const command of ['text:find', 'text:erase']) await expect(run(command, stored.path, code)).rejects.toThrow(gone)
   expect(await stored.store.sweep(Date.now())).toBe(1)
   expect((await stored.store.stats(Date.now())).texts).toBe(0)
-  expect(() => run('text:find', stored.path, 'abc')).toThrow('This command needs the code of a text: four letters.')
+  await expect(run('text:find', stored.path, 'abc')).rejects.toThrow(
+    'This command needs the code of a text: four letters.',
+  )
 })
 
 // One for each schema that was ever released: made by that release, with a pool of a hundred codes for its size.
@@ -191,7 +196,7 @@ for (const fixture of new Bun.Glob('*.db.gz').scanSync(FIXTURES)) {
     const path = temporaryPath()
     await Bun.write(path, Bun.gunzipSync(await Bun.file(join(FIXTURES, fixture)).bytes()))
     const codes = all(path, 'SELECT code FROM code UNION SELECT code FROM text').length
-    const store = openStore(path, limits)
+    const store = await openStore(path, limits)
     const [plain, secret] = [await store.load('aaaa', T), await store.load('ZZZZ', T)]
     expect([plain?.body, plain?.once, secret?.body, secret?.once]).toEqual(['plain 부엌', false, 'secret', true])
     expect(await verifyPassword('password', secret?.passwordHash ?? '')).toBe(true)
@@ -202,7 +207,7 @@ for (const fixture of new Bun.Glob('*.db.gz').scanSync(FIXTURES)) {
   })
 }
 
-test('every migration since the first release has its fixture', () => {
+test('every migration since the first release has its fixture', async () => {
   const fixtures = readdirSync(FIXTURES).map((name) => basename(name, '.db.gz'))
   expect(fixtures.sort()).toEqual(migrations.slice(1).map(({ name }) => name))
 })

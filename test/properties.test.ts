@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { type NewText, openStore } from '../db/store.ts'
+import { type NewText, openStore, type Store } from '../db/store.ts'
 import { ERRORS } from '../errors.ts'
 import { checkInvariant, filledDatabase, SECOND, testApp } from './support.ts'
 
@@ -19,7 +19,6 @@ interface Model {
   resting: Map<string, number>
 }
 
-type Store = ReturnType<typeof openStore>
 interface Real {
   store: Store
   reopen: () => Promise<void>
@@ -152,10 +151,10 @@ test('any sequence of operations keeps the invariant of the pool and agrees with
   await fc.assert(
     fc.asyncProperty(commands, async (sequence) => {
       const real: Real = {
-        store: open(),
+        store: await open(),
         async reopen() {
           await real.store.close()
-          real.store = open()
+          real.store = await open()
         },
       }
       const model: Model = { now, written: 0, texts: new Map(), resting: new Map() }

@@ -5,6 +5,8 @@ test('without any variable the settings are the documented ones', () => {
   expect(readSettings({})).toEqual({
     PORT: 3000,
     DATABASE_URL: 'data/extextcloud.db',
+    DATABASE_CONNECTIONS: 10,
+    DATABASE_TIMEOUT_SECONDS: 3,
     CORS_ORIGINS: '',
     MAX_TEXT_BYTES: 1_048_576,
     DEFAULT_EXPIRY_SECONDS: 3600,
@@ -65,9 +67,9 @@ test('a bad value is refused in one line that names the variable, the value and 
 })
 
 test('a bad address of a database is refused without being repeated, since it may hold a password', () => {
-  for (const value of ['postgres://user:secret@localhost/a', 'mysql://localhost', 'file:a.db']) {
+  for (const value of ['mysql://user:secret@localhost/a', 'mysql://localhost', 'file:a.db']) {
     expect(() => readSettings({ DATABASE_URL: value })).toThrow(
-      new Error('DATABASE_URL must be the path of a file, or :memory:.'),
+      new Error('DATABASE_URL must be the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME.'),
     )
   }
 })

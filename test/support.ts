@@ -5,13 +5,24 @@ import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { treaty } from '@elysiajs/eden'
-import { CODES, openStore, type StoreOptions } from '../db/store.ts'
+import { CODES, openStore, type Store, type StoreOptions } from '../db/store.ts'
 import { type App, createApp } from '../index.ts'
 import { readSettings } from '../settings.ts'
+import * as postgres from './postgres.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-test-'))
 // This file is preloaded, so this runs once, after the last test of the last file.
-afterAll(() => rmSync(home, { recursive: true, force: true }))
+afterAll(async () => {
+  await postgres.stopCluster()
+  rmSync(home, { recursive: true, force: true })
+})
+
+let onPostgres = false
+
+/** Whether the stores of the tests that run now are on PostgreSQL. */
+export const usePostgres = (use: boolean) => {
+  onPostgres = use
+}
 
 let made = 0
 
@@ -21,10 +32,16 @@ export const temporaryPath = (name = 'test.db') => join(home, `${++made}-${name}
 /** The path of a new database with a full pool: a copy, since filling one takes seconds. */
 export async function filledDatabase(): Promise<string> {
   const template = join(home, 'template.db')
-  if (!existsSync(template)) await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 }).close()
+  if (!existsSync(template)) await (await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 })).close()
   const path = temporaryPath()
   copyFileSync(template, path, constants.COPYFILE_FICLONE)
   return path
+}
+
+export interface Stored extends AsyncDisposable {
+  store: Store
+  path: string
+  query<Row>(sql: string, ...parameters: (string | number)[]): Row[]
 }
 
 /** A store on a filled database; closed, checked for its invariant and removed when it goes out of scope. */
@@ -32,9 +49,10 @@ export async function testStore({
   path = '',
   codeRestSeconds = 86_400,
   maxStoredBytes = 1e9,
-}: Partial<StoreOptions> & { path?: string } = {}) {
+}: Partial<StoreOptions> & { path?: string } = {}): Promise<Stored> {
+  if (onPostgres) return postgres.testStore(path, { codeRestSeconds, maxStoredBytes })
   const file = path || (await filledDatabase())
-  const store = openStore(file, { codeRestSeconds, maxStoredBytes })
+  const store = await openStore(file, { codeRestSeconds, maxStoredBytes })
   return {
     store,
     path: file,

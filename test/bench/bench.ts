@@ -500,7 +500,7 @@ async function measureSweep() {
 }
 
 try {
-  await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 }).close()
+  await (await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 })).close()
   console.log('| what | measured | against | ratio: median (spread) | target | |\n|---|---|---|---|---|---|')
   const measures = {
     loads: measureLoads,

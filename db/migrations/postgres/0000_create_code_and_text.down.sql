@@ -1,0 +1,7 @@
+DROP TABLE "counter";
+--> statement-breakpoint
+DROP TABLE "stored";
+--> statement-breakpoint
+DROP TABLE "text";
+--> statement-breakpoint
+DROP TABLE "code";

@@ -1,0 +1,1 @@
+DROP INDEX "code_rests_until";

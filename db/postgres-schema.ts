@@ -1,0 +1,61 @@
+/** The tables of `schema.ts` as PostgreSQL has them, and two more that it needs where many machines share it. */
+import { sql } from 'drizzle-orm'
+import * as t from 'drizzle-orm/pg-core'
+
+/** Ordered by bytes, whatever the language of the database. */
+const letters = t.customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' })
+
+const bytes = t.customType<{ data: Buffer }>({ dataType: () => 'bytea' })
+
+/** The pool: the codes that are free to be lent. */
+export const code = t.pgTable(
+  'code',
+  {
+    /** Four letters, each a–z or A–Z. */
+    code: letters().primaryKey(),
+    /** Not lent again before this moment, in milliseconds since 1970; null for a code that was never lent. */
+    restsUntil: t.bigint({ mode: 'number' }),
+  },
+  (code) => [t.index('code_rests_until').on(code.restsUntil).where(sql`${code.restsUntil} IS NOT NULL`)],
+)
+
+/** The texts that are stored, each under the code that it was lent. */
+export const text = t.pgTable(
+  'text',
+  {
+    /** The four letters that the writer was given. */
+    code: letters().primaryKey(),
+    /** The text itself, as UTF-8: the type `text` could not hold a NUL. */
+    body: bytes().notNull(),
+    /** Argon2id in PHC format; null for a text without a password. */
+    passwordHash: t.text(),
+    /** Whether the first successful load deletes the text. */
+    once: t.boolean().notNull(),
+    /** SHA-256 of the erase token, which only the writer knows. It also tells this text from a later one with the same code. */
+    eraseTokenHash: bytes().notNull(),
+    /** Milliseconds since 1970. */
+    createdAt: t.bigint({ mode: 'number' }).notNull(),
+    /** Milliseconds since 1970; from this moment on the text is gone. */
+    expiresAt: t.bigint({ mode: 'number' }).notNull(),
+  },
+  (text) => [t.index('text_expires_at').on(text.expiresAt)],
+)
+
+/** The bytes of all texts, in as many parts as keep writers from waiting for each other. Only their sum means something. */
+export const stored = t.pgTable('stored', {
+  part: t.integer().primaryKey(),
+  bytes: t.bigint({ mode: 'number' }).notNull().default(sql`0`),
+})
+
+/** What the limits have counted, for all machines together. Unlogged, which drizzle cannot express. */
+export const counter = t.pgTable(
+  'counter',
+  {
+    /** The limit's name and whom it counts. */
+    key: t.text().primaryKey(),
+    count: t.bigint({ mode: 'number' }).notNull(),
+    /** Milliseconds since 1970; from this moment on nothing is counted any more. */
+    endsAt: t.bigint({ mode: 'number' }).notNull(),
+  },
+  (counter) => [t.index('counter_ends_at').on(counter.endsAt)],
+)

@@ -1,0 +1,155 @@
+/** Talks to PostgreSQL: the connections, what may go wrong with them, and how long anybody waits for that. */
+import { SQL } from 'bun'
+import { fillPlaceholders, type SQL as Statement } from 'drizzle-orm'
+import { PgDialect } from 'drizzle-orm/pg-core'
+import pLimit from 'p-limit'
+import { Refusal } from '../errors.ts'
+import type { Migratable } from './migrate.ts'
+import { postgresMigrations } from './migrations/index.ts'
+import type { ServerOptions } from './store.ts'
+
+/** Milliseconds after which a statement that has not begun gives up. */
+const PATIENCE = 1000
+
+/** Milliseconds that the server has to cancel a statement itself, before its silence means that it cannot be reached. */
+const GRACE = 1000
+
+/** "extx": the advisory locks that migrating and sweeping take, so that of all machines one does it at a time. */
+export const MIGRATION_LOCK = 0x65787478
+export const SWEEP_LOCK = MIGRATION_LOCK + 1
+
+/** SQLSTATEs, or their classes, that pass: no connection, no resources, an operator's stop, a lost race, a standby. */
+const PASSING = /^(08|53|57|40|58|25006|55P03|26000|XX000)/
+const DISK_FULL = '53100'
+
+export const isPostgres = (url: string) => /^postgres(ql)?:\/\//.test(url)
+
+/** What operators may read of an address: it without the password. */
+export function withoutPassword(url: string): string {
+  const parsed = new URL(url)
+  parsed.password = ''
+  parsed.search = ''
+  return parsed.href
+}
+
+export type Postgres = ReturnType<typeof connect>
+
+/** @param url opens no connection before the first statement */
+export function connect(
+  url: string,
+  { connections = 10, timeoutSeconds = 3, isPooled = false }: Partial<ServerOptions>,
+) {
+  const open = () =>
+    new SQL(url, {
+      max: connections,
+      connectionTimeout: timeoutSeconds,
+      // A pooler's connections are lent anew for each transaction: it refuses settings, and forgets prepared statements.
+      prepare: !isPooled,
+      ...(!isPooled && { connection: { statement_timeout: timeoutSeconds * 1000, application_name: 'extextcloud' } }),
+    })
+  let client = open()
+  const atOnce = pLimit(connections)
+  const dialect = new PgDialect({ casing: 'snake_case' })
+
+  /** Drops every connection, and lets the next statement open new ones: nothing else ends one whose other end is gone. */
+  function reconnect(lost: SQL) {
+    if (lost !== client) return
+    client = open()
+    void lost.close({ timeout: 0 }).catch(() => {})
+  }
+
+  async function inTime<T>(work: (client: SQL) => Promise<T>): Promise<T> {
+    const used = client
+    const silence = Promise.withResolvers<never>()
+    const timer = setTimeout(
+      () => {
+        silence.reject(new Refusal('busy', { retryAfter: 5 }))
+        reconnect(used)
+      },
+      timeoutSeconds * 1000 + GRACE,
+    )
+    try {
+      return await Promise.race([work(used), silence.promise])
+    } catch (error) {
+      // A server that was demoted in a failover: its successor has the same address.
+      if (sqlState(error) === '25006') reconnect(used)
+      throw asRefusal(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /**
+   * Does `work` when a connection is free. Ends within the timeout and two seconds: what has waited too long to begin,
+   * or what is not answered, is refused as `busy`.
+   */
+  function run<T>(work: (client: SQL) => Promise<T>): Promise<T> {
+    const asked = performance.now()
+    return atOnce(() => {
+      if (performance.now() - asked > PATIENCE) throw new Refusal('busy', { retryAfter: 1 })
+      return inTime(work)
+    })
+  }
+
+  return {
+    run,
+
+    /** A statement that is run again and again, each time with other values for its placeholders. */
+    prepare<Row>(statement: Statement) {
+      const { sql, params } = dialect.sqlToQuery(statement)
+      return (values: Record<string, unknown>): Promise<Row[]> =>
+        run((client) => client.unsafe<Row[]>(sql, fillPlaceholders(params, values)))
+    },
+
+    /** The client itself, for what may take longer than a request. */
+    get client() {
+      return client
+    },
+
+    close: () => client.close({ timeout: 1 }),
+  }
+}
+
+const sqlState = (error: unknown): string => (error instanceof SQL.PostgresError && error.errno) || ''
+
+/** What an error of PostgreSQL, or of the way there, means to a user, where it means anything. */
+function asRefusal(error: unknown): unknown {
+  if (!(error instanceof SQL.PostgresError)) return error
+  const state = sqlState(error)
+  if (state === DISK_FULL) return new Refusal('storage_full')
+  return state === '' || PASSING.test(state) ? new Refusal('busy', { retryAfter: 2 }) : error
+}
+
+/** One line for the operator: no connection has it in its message why. */
+export function connectionError(url: string, error: unknown): unknown {
+  if (!(error instanceof SQL.PostgresError)) return error
+  return new Error(`Cannot use ${withoutPassword(url)}: ${error.message}`)
+}
+
+/** The table `migration` has a row for each migration that is applied. */
+export const migratable = (client: SQL): Migratable => ({
+  migrations: postgresMigrations,
+  applied: () => appliedTo(client),
+  step: (statements, from, to) =>
+    client.begin(async (transaction) => {
+      await transaction.unsafe(`SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`)
+      // Before anything is asked of the table: this also makes the connection see that another has just made it.
+      await transaction.unsafe('CREATE TABLE IF NOT EXISTS migration (number integer PRIMARY KEY)')
+      if ((await appliedTo(transaction)) !== from) return
+      await transaction.unsafe(statements)
+      await transaction.unsafe(
+        `DELETE FROM migration WHERE number > ${to}; INSERT INTO migration SELECT generate_series(${from + 1}, ${to})`,
+      )
+    }),
+  async counts(query) {
+    const [row] = await client.unsafe<Record<string, string>[]>(query)
+    return Object.fromEntries(Object.entries(row ?? {}).map(([name, count]) => [name, Number(count)]))
+  },
+})
+
+async function appliedTo(client: SQL): Promise<number> {
+  const [table] = await client.unsafe<{ exists: boolean }[]>(`SELECT to_regclass('migration') IS NOT NULL AS exists`)
+  if (!table?.exists) return 0
+  const [row] = await client.unsafe<{ n: string }[]>('SELECT count(*) AS n FROM migration')
+  return Number(row?.n)
+}

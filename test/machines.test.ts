@@ -1,0 +1,413 @@
+/** What holds where several servers share one PostgreSQL. */
+import { Database } from 'bun:sqlite'
+import { afterEach, describe, expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { SQL } from 'bun'
+import { runCommand } from '../db/commands.ts'
+import { postgresMigrations } from '../db/migrations/index.ts'
+import { CODES, type NewText, openStore } from '../db/store.ts'
+import { createApp } from '../index.ts'
+import { readSettings } from '../settings.ts'
+import { checkInvariant, getCluster, isMissing, query, startCluster } from './postgres.ts'
+import { errorCode, filledDatabase, HOUR, UNLIMITED } from './support.ts'
+
+const root = new URL('..', import.meta.url).pathname
+const T = Date.UTC(2030, 0, 1)
+const options = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
+
+const text = (body: string, more: Partial<NewText> = {}): NewText => ({
+  body,
+  passwordHash: null,
+  once: false,
+  eraseTokenHash: new Bun.CryptoHasher('sha256').update(body).digest() as Buffer,
+  expiresAt: T + 60_000,
+  ...more,
+})
+
+async function run(command: string, url: string, ...args: string[]): Promise<string[]> {
+  const said: string[] = []
+  await runCommand(command, args, url, (line) => said.push(line))
+  return said
+}
+
+const started: Bun.Subprocess[] = []
+afterEach(async () => {
+  for (const process of started.splice(0)) {
+    process.kill('SIGKILL')
+    await process.exited
+  }
+})
+
+/** A server as a process of its own; returns its address. */
+async function serve(url: string, env: Record<string, string> = {}) {
+  const process = Bun.spawn(['bun', 'index.ts'], {
+    cwd: root,
+    env: { PATH: Bun.env.PATH ?? '', PORT: '0', HOST: '127.0.0.1', DATABASE_URL: url, ...UNLIMITED, ...env },
+    stdout: 'pipe',
+    stderr: 'inherit',
+  })
+  started.push(process)
+  let said = ''
+  for await (const chunk of process.stdout) {
+    said += new TextDecoder().decode(chunk)
+    const found = /listens on (\S+)/.exec(said)?.[1]
+    if (found) return { process, url: found }
+  }
+  throw new Error(`The server did not start: ${said}`)
+}
+
+const post = (server: { url: string }, route: string, body: object) =>
+  fetch(`${server.url}/api/${route}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+
+/** Two apps over stores of their own on one database, as two machines have them. */
+async function machines(env: Record<string, string> = {}) {
+  const cluster = await getCluster()
+  const url = await cluster.database()
+  const settings = readSettings({ ...UNLIMITED, CLIENT_IP_HEADER: 'x-client', ...env })
+  const clock = { now: T }
+  const stores = await Promise.all([
+    openStore(url, { codeRestSeconds: 86_400, maxStoredBytes: settings.MAX_STORED_BYTES }),
+    openStore(url, { codeRestSeconds: 86_400, maxStoredBytes: settings.MAX_STORED_BYTES }),
+  ])
+  const [here, there] = stores.map((store) => {
+    const app = createApp(store, settings, () => clock.now)
+    return (path: string, body: unknown, client = '192.0.2.1') =>
+      app.handle(
+        new Request(`http://localhost${path}`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'x-client': client },
+          body: JSON.stringify(body),
+        }),
+      )
+  })
+  if (!here || !there) throw new Error('There are two')
+  return {
+    url,
+    here,
+    there,
+    clock,
+    stores,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(stores.map((store) => store.close()))
+      checkInvariant(url)
+      await cluster.drop(url)
+    },
+  }
+}
+
+describe.skipIf(isMissing)('several machines', () => {
+  test('what one has written, the other loads, erases and takes once', async () => {
+    await using two = await machines()
+    const written = (await (await two.here('/api/write', { text: 'a\0b 한 🍳' })).json()) as {
+      code: string
+      eraseToken: string
+    }
+    expect(await (await two.there('/api/load', { code: written.code })).json()).toMatchObject({ text: 'a\0b 한 🍳' })
+    expect((await two.there('/api/erase', written)).status).toBe(422)
+    const { code, eraseToken } = written
+    expect((await two.there('/api/erase', { code, eraseToken })).status).toBe(204)
+    expect((await two.here('/api/load', { code })).status).toBe(404)
+    const once = (await (await two.here('/api/write', { text: 'a', once: true })).json()) as { code: string }
+    const loads = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => (i % 2 ? two.here : two.there)('/api/load', { code: once.code })),
+    )
+    expect(loads.filter(({ status }) => status === 200)).toHaveLength(1)
+  })
+
+  test('misses on one are misses on the other, also in a burst over both', async () => {
+    await using two = await machines({ MISSES_PER_HOUR: '20' })
+    const { code } = (await (await two.here('/api/write', { text: 'a', expiresIn: 7200 })).json()) as { code: string }
+    const burst = await Promise.all(
+      Array.from({ length: 60 }, (_, i) => (i % 2 ? two.here : two.there)('/api/load', { code: 'AbCd' })),
+    )
+    expect(burst.filter(({ status }) => status === 404)).toHaveLength(20)
+    for (const machine of [two.here, two.there]) {
+      expect(await errorCode(await machine('/api/load', { code }))).toBe('too_many_misses')
+    }
+    expect((await two.there('/api/load', { code }, '192.0.2.2')).status).toBe(200)
+    two.clock.now += HOUR
+    expect((await two.there('/api/load', { code })).status).toBe(200)
+  })
+
+  test('who was locked on one machine is told nothing by another that has never seen it', async () => {
+    await using two = await machines({ MISSES_PER_HOUR: '3' })
+    const { code } = (await (await two.here('/api/write', { text: 'a' })).json()) as { code: string }
+    for (let i = 0; i < 3; i++) expect((await two.here('/api/load', { code: 'AbCd' })).status).toBe(404)
+    expect(await errorCode(await two.there('/api/load', { code }))).toBe('too_many_misses')
+  })
+
+  test('wrong passwords on one and on the other add up', async () => {
+    await using two = await machines()
+    const { code } = (await (await two.here('/api/write', { text: 'a', password: 'right' })).json()) as { code: string }
+    const statuses = []
+    for (let i = 0; i < 7; i++) {
+      statuses.push((await (i % 2 ? two.here : two.there)('/api/load', { code, password: 'wrong' })).status)
+    }
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429])
+    expect((await two.here('/api/load', { code, password: 'right' })).status).toBe(429)
+    expect((await two.there('/api/load', { code, password: 'right' }, '192.0.2.2')).status).toBe(200)
+  })
+
+  test('writes a minute, bytes a day and bytes stored are counted once for both', async () => {
+    await using two = await machines({ WRITES_PER_MINUTE: '4', WRITE_BYTES_PER_DAY: '30', MAX_STORED_BYTES: '50' })
+    const ask = async (machine: typeof two.here, text: string, client: string) => {
+      const answer = await machine('/api/write', { text }, client)
+      return answer.status === 201 ? 201 : await errorCode(answer)
+    }
+    for (const machine of [two.here, two.there, two.here]) expect(await ask(machine, '1', '192.0.2.1')).toBe(201)
+    expect(await ask(two.there, 'x'.repeat(28), '192.0.2.1')).toBe('too_many_bytes')
+    expect(await ask(two.there, '1', '192.0.2.1')).toBe(201)
+    expect(await ask(two.here, '1', '192.0.2.1')).toBe('too_many_requests')
+    expect(await ask(two.here, 'x'.repeat(25), '192.0.2.2')).toBe(201)
+    expect(await ask(two.there, 'x'.repeat(25), '192.0.2.3')).toBe('storage_full')
+    expect(await ask(two.there, 'x'.repeat(21), '192.0.2.3')).toBe(201)
+  })
+
+  test('the sweep removes counters that have ended', async () => {
+    await using two = await machines({ MISSES_PER_HOUR: '20' })
+    for (let i = 0; i < 5; i++) await two.here('/api/load', { code: 'AbCd' }, `192.0.2.${i}`)
+    expect(query(two.url, 'SELECT count(*) AS n FROM counter')).toEqual([{ n: 5 }])
+    await two.stores[0]?.sweep(T + HOUR)
+    expect(query(two.url, 'SELECT count(*) AS n FROM counter')).toEqual([{ n: 0 }])
+  })
+
+  test('two that start at once on an empty database migrate it once, to the tables that SQLite has', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database('empty')
+    const stores = await Promise.all([openStore(url, options), openStore(url, options)])
+    for (const store of stores) await store.close()
+    expect(
+      query(
+        url,
+        `SELECT count(*) AS n, count(DISTINCT code) AS codes, min(code) AS first, max(code) AS last,
+        count(*) FILTER (WHERE code ~ '^[A-Za-z]{4}$') AS letters FROM code`,
+      ),
+    ).toEqual([{ n: CODES, codes: CODES, first: 'AAAA', last: 'zzzz', letters: CODES }])
+    checkInvariant(url, CODES)
+
+    const folder = join(root, 'db/migrations/postgres')
+    const files = readdirSync(folder).filter((name) => name.endsWith('.sql'))
+    expect(files.sort()).toEqual(postgresMigrations.flatMap(({ name }) => [`${name}.down.sql`, `${name}.sql`]).sort())
+    using sqlite = new Database(await filledDatabase())
+    for (const table of ['code', 'text']) {
+      const columns = sqlite
+        .query<{ name: string; notnull: number; pk: number }, []>(
+          `SELECT name, "notnull", pk FROM pragma_table_info('${table}')`,
+        )
+        .all()
+      expect(
+        query(
+          url,
+          `SELECT column_name AS name, (is_nullable = 'NO')::int AS "notnull", EXISTS (SELECT FROM
+          information_schema.key_column_usage AS k WHERE k.table_name = c.table_name AND k.column_name = c.column_name)::int AS pk
+          FROM information_schema.columns AS c WHERE table_name = ? AND table_schema = 'public' ORDER BY ordinal_position`,
+          table,
+        ),
+      ).toEqual(columns)
+    }
+
+    const code = await openStore(url, options).then(async (store) => {
+      const code = await store.write(text('kept'), T)
+      await store.close()
+      return code
+    })
+    await run('db:downgrade', url)
+    expect(await run('db:downgrade', url)).toEqual(['Took back 0001_fill_pool'])
+    expect((await run('db:status', url))[1]).toContain('1 of 3 applied, 0001_fill_pool pending')
+    await run('db:upgrade', url)
+    checkInvariant(url, CODES)
+    expect(query(url, 'SELECT code FROM text')).toEqual([{ code }])
+    expect((await run('db:status', url)).slice(2)).toEqual([
+      'texts       1, 4 bytes; 0 expired and not yet swept',
+      'codes       7,311,615 in the pool; 0 of them at rest',
+    ])
+    await run('db:downgrade', url)
+    await run('db:downgrade', url)
+    expect((await run('db:downgrade', url))[0]).toContain('this will be lost: texts (1)')
+    expect(query(url, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`)).toEqual([
+      { tablename: 'migration' },
+    ])
+    await expect(run('db:backup', url, 'x')).rejects.toThrow('For PostgreSQL use pg_dump.')
+    await cluster.drop(url)
+  }, 120_000) // It fills the pool twice.
+
+  test('a SQLite file moves to PostgreSQL with expiry, passwords, tokens and rests, and again without harm', async () => {
+    const cluster = await getCluster()
+    const path = await filledDatabase()
+    const from = await openStore(path, options)
+    const codes = await Promise.all(
+      Array.from({ length: 1200 }, (_, i) =>
+        from.write(text(`${i}\0한`, { passwordHash: i % 2 ? 'hash' : null, expiresAt: T + 60_000 + i }), T),
+      ),
+    )
+    const gone = codes[0] ?? ''
+    await from.erase(gone, text('0\0한').eraseTokenHash, T)
+    await from.close()
+    const url = await cluster.database('empty')
+    for (let round = 0; round < 2; round++) {
+      expect((await run('db:move', url, path)).at(-1)).toBe('Copied and counted: 1,199 texts, 8,485 bytes, 1 rests')
+    }
+    checkInvariant(url, CODES)
+    const to = await openStore(url, options)
+    const again = await openStore(path, options)
+    for (const code of codes) expect(await to.load(code, T)).toEqual(await again.load(code, T))
+    expect(query(url, 'SELECT rests_until FROM code WHERE code = ?', gone)).toEqual([{ rests_until: T + 86_400_000 }])
+    await to.close()
+    await again.close()
+    await cluster.drop(url)
+  }, 120_000)
+
+  test('ten processes that write, load and erase, and are killed, lose no acknowledged text and lend no code twice', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database()
+    const acknowledged = new Map<string, string>()
+    const servers = await Promise.all(Array.from({ length: 10 }, () => serve(url, { DATABASE_CONNECTIONS: '5' })))
+    await Promise.all(
+      servers.map(async (server, at) => {
+        const isKilled = at % 2 === 0
+        let written = 0 // Never that many where it is not killed.
+        await Promise.all(
+          Array.from({ length: 4 }, async (_, writer) => {
+            for (let i = 0; i < 60; i++) {
+              const body = `${at} ${writer} ${i}`
+              try {
+                const answer = await post(server, 'write', { text: body, expiresIn: 3600 })
+                const { code, eraseToken } = (await answer.json()) as { code: string; eraseToken: string }
+                expect(answer.status).toBe(201)
+                expect(acknowledged.has(code)).toBe(false)
+                if (i % 3 === 0) await post(server, 'erase', { code, eraseToken })
+                else acknowledged.set(code, body)
+              } catch (error) {
+                if (written >= 100) return
+                throw error
+              }
+              if (isKilled && ++written === 100) server.process.kill('SIGKILL')
+            }
+          }),
+        )
+      }),
+    )
+    const store = await openStore(url, options)
+    for (const [code, body] of acknowledged) expect((await store.load(code, Date.now()))?.body).toBe(body)
+    await store.close()
+    for (const { process } of servers) process.kill('SIGKILL')
+    await Promise.all(servers.map(({ process }) => process.exited))
+    checkInvariant(url)
+    await cluster.drop(url)
+  })
+
+  test('a pooler that lends connections for one transaction is no hindrance', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database()
+    const pooler = await cluster.pooler()
+    try {
+      const pooled = `${pooler.url}${new URL(url).pathname}`
+      const server = await serve(pooled, {
+        DATABASE_POOLER: 'transaction',
+        DATABASE_CONNECTIONS: '20',
+        MISSES_PER_HOUR: '20',
+      })
+      await Promise.all(
+        Array.from({ length: 300 }, async (_, i) => {
+          const { code } = (await (await post(server, 'write', { text: `${i}` })).json()) as { code: string }
+          expect(await (await post(server, 'load', { code })).json()).toMatchObject({ text: `${i}` })
+        }),
+      )
+      expect((await run('db:status', pooled))[2]).toMatch(/^texts {7}300, /)
+      server.process.kill('SIGTERM')
+      expect(await server.process.exited).toBe(0)
+    } finally {
+      await pooler.stop()
+    }
+    checkInvariant(url)
+    await cluster.drop(url)
+  })
+
+  test('with sslmode=require the connections are encrypted', async () => {
+    const own = await startCluster(['ssl=on'])
+    try {
+      const url = await own.database()
+      const store = await openStore(`${url}?sslmode=require`, options)
+      const code = await store.write(text('a'), T)
+      expect((await store.load(code, T))?.body).toBe('a')
+      expect(
+        query(
+          url,
+          `SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'extextcloud'`,
+        ),
+      ).toEqual([{ ssl: true }])
+      await store.close()
+    } finally {
+      await own.stop()
+    }
+  })
+
+  test('a database that restarts, goes away, stands still and refuses connections is a 503 in time, loses nothing, and is used again', async () => {
+    const own = await startCluster()
+    try {
+      const url = await own.database()
+      const server = await serve(url, { DATABASE_TIMEOUT_SECONDS: '1', MISSES_PER_HOUR: '20' })
+      const acknowledged = new Map<string, string>()
+      const write = async (body: string) => {
+        const asked = performance.now()
+        const answer = await post(server, 'write', { text: body })
+        expect(performance.now() - asked).toBeLessThan(5000)
+        if (answer.status === 201) acknowledged.set(((await answer.json()) as { code: string }).code, body)
+        else expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)])
+        return answer.status
+      }
+      /** Until it works again. */
+      const recovers = async () => {
+        const end = performance.now() + 10_000
+        while ((await write('back')) !== 201) expect(performance.now()).toBeLessThan(end)
+      }
+      let isOver = false
+      let at = 0
+      const load = Promise.all(
+        Array.from({ length: 8 }, async () => {
+          while (!isOver) await write(`${at++}`)
+        }),
+      )
+      await own.restart()
+      await recovers()
+      await own.pause()
+      for (let i = 0; i < 5; i++) expect(await write('gone')).toBe(503)
+      const guess = await post(server, 'load', { code: 'AbCd' })
+      expect([guess.status, await errorCode(guess)]).toEqual([503, 'busy'])
+      expect((await fetch(`${server.url}/health`)).status).toBe(503)
+      await own.start()
+      await recovers()
+      const pids = () =>
+        query<{ pid: number }>(url, `SELECT pid FROM pg_stat_activity WHERE application_name = 'extextcloud'`)
+      const still = pids().map(({ pid }) => pid)
+      expect(still.length).toBeGreaterThan(0)
+      for (const pid of still) process.kill(pid, 'SIGSTOP')
+      isOver = true
+      await load
+      await recovers()
+      for (const pid of still) process.kill(pid, 'SIGCONT')
+      // A table that an operator has locked: what waits for it is given up by the server.
+      const shell = new SQL(url, { max: 1 })
+      await shell.begin(async (transaction) => {
+        await transaction.unsafe('LOCK TABLE code')
+        expect(await write('locked')).toBe(503)
+      })
+      await shell.unsafe(`ALTER DATABASE ${new URL(url).pathname.slice(1)} CONNECTION LIMIT 0`)
+      await shell.close()
+      expect(await write('still connected')).toBe(201)
+      for (const [code, body] of acknowledged) {
+        expect(await (await post(server, 'load', { code })).json()).toMatchObject({ text: body })
+      }
+      server.process.kill('SIGKILL')
+      await server.process.exited
+      checkInvariant(url)
+    } finally {
+      await own.stop()
+    }
+  }, 60_000)
+})

@@ -1,0 +1,10 @@
+/** The same behaviour on PostgreSQL: the same files run once more, over stores there. */
+import { afterAll, beforeAll, describe } from 'bun:test'
+import { isMissing } from './postgres.ts'
+import { usePostgres } from './support.ts'
+
+describe.skipIf(isMissing)('on PostgreSQL', () => {
+  beforeAll(() => usePostgres(true))
+  afterAll(() => usePostgres(false))
+  for (const file of ['store', 'api', 'raw', 'limits']) require(`./${file}.test.ts`)
+})

@@ -1,0 +1,184 @@
+/** A PostgreSQL of the tests' own: a cluster in a temporary folder, and a database for each store. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SQL } from 'bun'
+import { upgrade } from '../db/migrate.ts'
+import { migratable } from '../db/postgres.ts'
+import { LETTERS, openStore, type StoreOptions } from '../db/store.ts'
+
+const [programs = ''] = [...new Bun.Glob('/usr/lib/postgresql/*/bin').scanSync({ onlyFiles: false, absolute: true })]
+  .sort()
+  .reverse()
+
+/** Where it is missing, its tests say so; on CI they fail. */
+export const isMissing = programs === '' && !Bun.env.CI
+
+/** How many codes the pools of most tests have: a full one would take seconds for each. */
+export const SMALL_POOL = 20_000
+
+/** Codes from all over the full pool, its first, its last, and one that tests name. */
+function smallPool(): string[] {
+  const codes = new Set(['zzzz', 'AbCd'])
+  for (let at = 0; codes.size < SMALL_POOL; at += 365) {
+    codes.add([3, 2, 1, 0].map((place) => LETTERS[Math.floor(at / 52 ** place) % 52]).join(''))
+  }
+  return [...codes]
+}
+
+/** PostgreSQL refuses to run as root. */
+const asUser = process.getuid?.() === 0 ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'] : []
+
+type Cluster = ReturnType<typeof startCluster> extends Promise<infer C> ? C : never
+let cluster: Promise<Cluster> | undefined
+let made = 0
+
+export const getCluster = () => {
+  cluster ??= startCluster()
+  return cluster
+}
+
+export async function stopCluster() {
+  if (cluster) await (await cluster).stop()
+}
+
+export async function startCluster(settings: string[] = []) {
+  const home = mkdtempSync(join(tmpdir(), 'extextcloud-postgres-'))
+  if (asUser.length > 0) await Bun.$`chown postgres ${home}`.quiet()
+  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+  const port = listener.port
+  listener.stop()
+  const pgctl = async (...args: string[]) => {
+    const log = join(home, 'log')
+    const run = Bun.spawn([...asUser, join(programs, 'pg_ctl'), '-D', join(home, 'data'), '-l', log, '-w', ...args], {
+      cwd: home,
+      stdout: 'ignore',
+      stderr: 'inherit',
+    })
+    if ((await run.exited) !== 0) throw new Error(await Bun.file(log).text())
+  }
+  await Bun.$`${asUser} ${join(programs, 'initdb')} -D ${home}/data -U postgres --auth=trust -E UTF8 --locale=C --no-instructions`
+    .cwd(home)
+    .quiet()
+  if (settings.includes('ssl=on')) {
+    await Bun.$`${asUser} openssl req -new -x509 -days 1 -nodes -subj /CN=localhost -out ${home}/data/server.crt -keyout ${home}/data/server.key`
+      .cwd(home)
+      .quiet()
+  }
+  const options = [
+    'listen_addresses=127.0.0.1',
+    `port=${port}`,
+    `unix_socket_directories=${home}`,
+    'max_connections=300',
+    ...settings,
+  ]
+  const start = () => pgctl('start', '-o', options.map((option) => `-c ${option}`).join(' '))
+  await start()
+  const url = (name: string) => `postgres://postgres@127.0.0.1:${port}/${name}`
+  const admin = new SQL(url('postgres'), { max: 2 })
+
+  /** Makes the database that the ones of most tests are copies of. */
+  async function makeTemplate() {
+    await admin.unsafe('CREATE DATABASE small')
+    const client = new SQL(url('small'), { max: 1 })
+    const database = migratable(client)
+    await upgrade({ ...database, migrations: database.migrations.slice(0, 1) }, () => {})
+    await client.unsafe('INSERT INTO code SELECT unnest($1::text[])', [client.array(smallPool(), 'TEXT')])
+    await client.unsafe('INSERT INTO migration VALUES (2)')
+    await upgrade(database, () => {})
+    await client.unsafe(`CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql AS 'SELECT encode($1, ''hex'')'`)
+    await client.close()
+  }
+  const template = makeTemplate()
+
+  return {
+    url,
+    admin,
+    home,
+    start,
+    stop: async () => {
+      await admin.close({ timeout: 0 })
+      await pgctl('stop', '-m', 'immediate')
+      rmSync(home, { recursive: true, force: true })
+    },
+    restart: () => pgctl('restart', '-m', 'fast', '-o', options.map((option) => `-c ${option}`).join(' ')),
+    pause: () => pgctl('stop', '-m', 'immediate'),
+    /** A PgBouncer in front of the cluster, with fewer connections than its clients have. */
+    async pooler() {
+      const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+      const poolerPort = listener.port
+      listener.stop()
+      const file = join(home, 'pgbouncer.ini')
+      await Bun.write(
+        file,
+        `[databases]\n* = host=127.0.0.1 port=${port} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n` +
+          `listen_port = ${poolerPort}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n`,
+      )
+      const bouncer = Bun.spawn([...asUser, 'pgbouncer', '-q', file], { cwd: home, stdout: 'ignore', stderr: 'ignore' })
+      const poolerUrl = `postgres://postgres@127.0.0.1:${poolerPort}`
+      const isUp = () =>
+        Bun.spawnSync(['psql', `${poolerUrl}/postgres`, '-XqAtc', 'SELECT 1'], { stderr: 'ignore' }).success
+      while (!isUp()) if (bouncer.exitCode !== null) throw new Error('PgBouncer did not start')
+      return {
+        url: poolerUrl,
+        async stop() {
+          bouncer.kill()
+          await bouncer.exited
+        },
+      }
+    },
+    /** The address of a new database; `small` has a pool of `SMALL_POOL` codes. */
+    async database(kind: 'small' | 'empty' = 'small') {
+      await template
+      const name = `test_${++made}`
+      await admin.unsafe(`CREATE DATABASE ${name} TEMPLATE ${kind === 'small' ? 'small' : 'template0'}`)
+      return url(name)
+    },
+    async drop(database: string) {
+      await admin.unsafe(`DROP DATABASE ${new URL(database).pathname.slice(1)} WITH (FORCE)`)
+    },
+  }
+}
+
+/** Runs a query as an operator with a shell would. */
+export function query<Row>(url: string, sql: string, ...parameters: (string | number)[]): Row[] {
+  const values = [...parameters]
+  const filled = sql.replace(/\?/g, () => {
+    const value = values.shift()
+    return typeof value === 'number' ? String(value) : `'${String(value).replaceAll("'", "''")}'`
+  })
+  const asked = /^\s*SELECT/i.test(filled) ? `SELECT coalesce(json_agg(asked), '[]') FROM (${filled}) AS asked` : filled
+  const { stdout, stderr, exitCode } = Bun.spawnSync(['psql', url, '-XqAt', '-v', 'ON_ERROR_STOP=1', '-c', asked])
+  if (exitCode !== 0) throw new Error(stderr.toString())
+  return asked === filled ? [] : (JSON.parse(stdout.toString()) as Row[])
+}
+
+/** Every one of `codes` codes is in exactly one of the two tables, and the bytes are counted right. */
+export function checkInvariant(url: string, codes = SMALL_POOL) {
+  const [counts] = query<{ free: number; lent: number; both: number; stored: number; bytes: number }>(
+    url,
+    `SELECT (SELECT count(*) FROM code) AS free, (SELECT count(*) FROM text) AS lent,
+      (SELECT count(*) FROM text JOIN code USING (code)) AS both, (SELECT sum(bytes) FROM stored) AS stored,
+      (SELECT coalesce(sum(octet_length(body)), 0) FROM text) AS bytes`,
+  )
+  if (counts?.both !== 0 || counts.free + counts.lent !== codes || counts.stored !== counts.bytes) {
+    throw new Error(`The pool has lost its invariant: ${JSON.stringify(counts)}`)
+  }
+}
+
+/** A store on a database of its own; closed, checked for its invariant and removed when it goes out of scope. */
+export async function testStore(path: string, options: StoreOptions) {
+  const cluster = await getCluster()
+  const url = path || (await cluster.database())
+  const store = await openStore(url, options)
+  return {
+    store,
+    path: url,
+    query: <Row>(sql: string, ...parameters: (string | number)[]) => query<Row>(url, sql, ...parameters),
+    async [Symbol.asyncDispose]() {
+      await store.close()
+      checkInvariant(url)
+      await cluster.drop(url)
+    },
+  }
+}
