@@ -117,7 +117,9 @@ function asRefusal(error: unknown): unknown {
   if (!(error instanceof SQL.PostgresError)) return error
   const state = sqlState(error)
   if (state === DISK_FULL) return new Refusal('storage_full')
-  return state === '' || PASSING.test(state) ? new Refusal('busy', { retryAfter: 2 }) : error
+  if (state === '' || PASSING.test(state)) return new Refusal('busy', { retryAfter: 2 })
+  // Without its detail, which can hold the whole row.
+  return new Error(`PostgreSQL ${state}: ${error.message}`)
 }
 
 /** One line for the operator: no connection has it in its message why. */

@@ -45,7 +45,7 @@ async function serve(url: string, env: Record<string, string> = {}) {
     cwd: root,
     env: { PATH: Bun.env.PATH ?? '', PORT: '0', HOST: '127.0.0.1', DATABASE_URL: url, ...UNLIMITED, ...env },
     stdout: 'pipe',
-    stderr: 'inherit',
+    stderr: 'ignore',
   })
   started.push(process)
   let said = ''
