@@ -161,9 +161,8 @@ const noCodes = (until: number, now: number) =>
   new Refusal('no_codes_left', { retryAfter: Math.max(1, Math.ceil((until - now) / 1000)) })
 
 /**
- * The counts that all machines share. Our own statement and not rate-limiter-flexible: that one goes by its own clock,
- * and cannot lock for longer than it counts without counting twice. Where the database cannot be had, every call is
- * refused as `busy`, and with it whatever asked: guessing is never free.
+ * The counts that all machines share. Our own statement and not rate-limiter-flexible, which goes by its own clock.
+ * Where the database cannot be had, every call is refused as `busy`, and with it whatever asked: guessing is never free.
  */
 function sharedCounters({ prepare }: Pick<Postgres, 'prepare'>): Counters {
   const key = sql.placeholder('key')

@@ -10,6 +10,7 @@ import { CODES, type NewText, openStore } from '../db/store.ts'
 import { createApp } from '../index.ts'
 import { readSettings } from '../settings.ts'
 import { checkInvariant, getCluster, isMissing, query, startCluster } from './postgres.ts'
+import { post, start, stopAll } from './processes.ts'
 import { errorCode, filledDatabase, HOUR, UNLIMITED } from './support.ts'
 
 const root = new URL('..', import.meta.url).pathname
@@ -31,38 +32,7 @@ async function run(command: string, url: string, ...args: string[]): Promise<str
   return said
 }
 
-const started: Bun.Subprocess[] = []
-afterEach(async () => {
-  for (const process of started.splice(0)) {
-    process.kill('SIGKILL')
-    await process.exited
-  }
-})
-
-/** A server as a process of its own; returns its address. */
-async function serve(url: string, env: Record<string, string> = {}) {
-  const process = Bun.spawn(['bun', 'index.ts'], {
-    cwd: root,
-    env: { PATH: Bun.env.PATH ?? '', PORT: '0', HOST: '127.0.0.1', DATABASE_URL: url, ...UNLIMITED, ...env },
-    stdout: 'pipe',
-    stderr: 'ignore',
-  })
-  started.push(process)
-  let said = ''
-  for await (const chunk of process.stdout) {
-    said += new TextDecoder().decode(chunk)
-    const found = /listens on (\S+)/.exec(said)?.[1]
-    if (found) return { process, url: found }
-  }
-  throw new Error(`The server did not start: ${said}`)
-}
-
-const post = (server: { url: string }, route: string, body: object) =>
-  fetch(`${server.url}/api/${route}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
+afterEach(stopAll)
 
 /** Two apps over stores of their own on one database, as two machines have them. */
 async function machines(env: Record<string, string> = {}) {
@@ -260,13 +230,13 @@ describe.skipIf(isMissing)('several machines', () => {
     await to.close()
     await again.close()
     await cluster.drop(url)
-  }, 120_000)
+  })
 
   test('ten processes that write, load and erase, and are killed, lose no acknowledged text and lend no code twice', async () => {
     const cluster = await getCluster()
     const url = await cluster.database()
     const acknowledged = new Map<string, string>()
-    const servers = await Promise.all(Array.from({ length: 10 }, () => serve(url, { DATABASE_CONNECTIONS: '5' })))
+    const servers = await Promise.all(Array.from({ length: 10 }, () => start(url, { DATABASE_CONNECTIONS: '5' })))
     await Promise.all(
       servers.map(async (server, at) => {
         const isKilled = at % 2 === 0
@@ -307,7 +277,7 @@ describe.skipIf(isMissing)('several machines', () => {
     const pooler = await cluster.pooler()
     try {
       const pooled = `${pooler.url}${new URL(url).pathname}`
-      const server = await serve(pooled, {
+      const server = await start(pooled, {
         DATABASE_POOLER: 'transaction',
         DATABASE_CONNECTIONS: '20',
         MISSES_PER_HOUR: '20',
@@ -324,6 +294,46 @@ describe.skipIf(isMissing)('several machines', () => {
     } finally {
       await pooler.stop()
     }
+    checkInvariant(url)
+    await cluster.drop(url)
+  })
+
+  test('a database that has no connection left is a 503, and serves with those that it gave', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database()
+    const shell = new SQL(url, { max: 1 })
+    await shell.unsafe(
+      `CREATE ROLE limited LOGIN CONNECTION LIMIT 2; GRANT ALL ON ALL TABLES IN SCHEMA public TO limited`,
+    )
+    const server = await start(url.replace('postgres@', 'limited@'), { DATABASE_CONNECTIONS: '8' })
+    const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => post(server, 'write', { text: `${i}` })))
+    for (const answer of answers) {
+      if (answer.status !== 201) expect([answer.status, await errorCode(answer)]).toEqual([503, 'busy'])
+    }
+    const stored = answers.filter(({ status }) => status === 201)
+    expect(stored.length).toBeGreaterThan(0)
+    expect(query(url, 'SELECT count(*)::int AS n FROM text')).toEqual([{ n: stored.length }])
+    server.process.kill('SIGTERM')
+    expect(await server.process.exited).toBe(0)
+    await shell.unsafe('DROP OWNED BY limited; DROP ROLE limited')
+    await shell.close()
+    checkInvariant(url)
+    await cluster.drop(url)
+  })
+
+  test('the operator finds and erases a text, and the metrics count it', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database()
+    const server = await start(url, { METRICS_PORT: '0' })
+    const { code } = (await (await post(server, 'write', { text: 'abuse' })).json()) as { code: string }
+    const metrics = await server.metrics()
+    for (const line of ['extextcloud_texts 1\n', 'extextcloud_stored_bytes 5\n']) expect(metrics).toContain(line)
+    expect((await run('text:find', url, code)).at(-1)).toBe('text        "abuse"')
+    await run('text:erase', url, code)
+    expect((await post(server, 'load', { code })).status).toBe(404)
+    await expect(run('text:find', url, code)).rejects.toThrow(`There is no text with the code ${code}.`)
+    server.process.kill('SIGKILL')
+    await server.process.exited
     checkInvariant(url)
     await cluster.drop(url)
   })
@@ -347,11 +357,11 @@ describe.skipIf(isMissing)('several machines', () => {
     }
   })
 
-  test('a database that restarts, goes away, stands still and refuses connections is a 503 in time, loses nothing, and is used again', async () => {
+  test('a database that restarts, goes away and stands still is a 503 in time, loses nothing, and is used again', async () => {
     const own = await startCluster()
     try {
       const url = await own.database()
-      const server = await serve(url, { DATABASE_TIMEOUT_SECONDS: '1', MISSES_PER_HOUR: '20' })
+      const server = await start(url, { DATABASE_TIMEOUT_SECONDS: '1', MISSES_PER_HOUR: '20' })
       const acknowledged = new Map<string, string>()
       const write = async (body: string) => {
         const asked = performance.now()
@@ -397,9 +407,8 @@ describe.skipIf(isMissing)('several machines', () => {
         await transaction.unsafe('LOCK TABLE code')
         expect(await write('locked')).toBe(503)
       })
-      await shell.unsafe(`ALTER DATABASE ${new URL(url).pathname.slice(1)} CONNECTION LIMIT 0`)
       await shell.close()
-      expect(await write('still connected')).toBe(201)
+      await recovers()
       for (const [code, body] of acknowledged) {
         expect(await (await post(server, 'load', { code })).json()).toMatchObject({ text: body })
       }
@@ -409,5 +418,5 @@ describe.skipIf(isMissing)('several machines', () => {
     } finally {
       await own.stop()
     }
-  }, 60_000)
+  })
 })

@@ -13,7 +13,7 @@ export async function stopAll() {
   }
 }
 
-/** Starts the real server as a process of its own on a free port, and waits until it says where it listens. */
+/** Starts the real server as a process of its own on a free port, and waits until it has said where it listens and where the data is. */
 export async function start(
   path: string,
   env: Record<string, string> = {},
@@ -35,7 +35,8 @@ export async function start(
   const following = Promise.all([follow(process.stdout), follow(process.stderr)])
   const url = async () => {
     for (;;) {
-      const found = /listens on (\S+)/.exec(output.text)?.[1]
+      // The line about the data is the last that it says.
+      const found = /listens on (\S+)[^]*The data is in .*\n/.exec(output.text)?.[1]
       if (found) return found
       if (process.exitCode !== null) throw new Error(`The server did not start: ${output.text}`)
       await new Promise(setImmediate)
