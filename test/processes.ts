@@ -36,7 +36,7 @@ export async function start(
   const url = async () => {
     for (;;) {
       // The line about the data is the last that it says.
-      const found = /listens on (\S+)[^]*The data is in .*\n/.exec(output.text)?.[1]
+      const found = /listens on (\S+).*The data is in [^\n]*\n/s.exec(output.text)?.[1]
       if (found) return found
       if (process.exitCode !== null) throw new Error(`The server did not start: ${output.text}`)
       await new Promise(setImmediate)
