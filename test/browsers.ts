@@ -678,7 +678,7 @@ export class Firefox implements Browser<FirefoxPage> {
           )
           .map(({ errorMessage }) => errorMessage)
           // Said of a page that closes or reloads before the extension's storage has answered it: nobody is there to miss it.
-          .filter((problem) => !/^Promise (resol|reject)ed (after|while) context /.test(problem))
+          .filter((problem) => !/^Promise (resolved|rejected) (after|while) context /.test(problem))
       )
     }, this.extension || 'about:nothing')
   }
