@@ -1,4 +1,3 @@
-import { Database } from 'bun:sqlite'
 import { afterAll, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs'
@@ -7,7 +6,7 @@ import { runCommand } from '../db/commands.ts'
 import { migrations } from '../db/migrations/index.ts'
 import { CODES, openStore } from '../db/store.ts'
 import { verifyPassword } from '../password.ts'
-import { checkInvariant, filledDatabase, temporaryPath, testStore } from './support.ts'
+import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore } from './support.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const FIXTURES = join(root, 'test/fixtures')
@@ -22,7 +21,7 @@ async function run(command: string, path: string, ...args: string[]): Promise<st
 }
 
 const all = (path: string, sql: string) => {
-  using sqlite = new Database(path)
+  using sqlite = openShell(path)
   return sqlite.query(sql).all()
 }
 

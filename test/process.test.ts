@@ -1,11 +1,10 @@
-import { Database } from 'bun:sqlite'
 import { afterEach, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { load, post, start, stopAll, write } from './processes.ts'
 import { canMount, NAMESPACE } from './small-disk.ts'
-import { checkInvariant, filledDatabase, temporaryPath, testStore } from './support.ts'
+import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore } from './support.ts'
 
 afterEach(stopAll)
 
@@ -94,7 +93,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 test('a stop while another process holds the file exits 0 all the same', async () => {
   const path = await filledDatabase()
   const server = await start(path)
-  using shell = new Database(path)
+  using shell = openShell(path)
   shell.run('BEGIN IMMEDIATE')
   expect((await post(server, 'write', { text: 'a' })).status).toBe(503)
   server.process.kill('SIGTERM')
@@ -218,7 +217,7 @@ test('no text, password or token is in any log or error, whatever fails', async 
   await failing()
   // The same while the database itself fails in the middle of a statement that holds them all.
   {
-    using shell = new Database(path)
+    using shell = openShell(path)
     shell.run(`CREATE TRIGGER failing BEFORE INSERT ON text BEGIN SELECT raise(ABORT, 'broken'); END`)
     shell.run(`CREATE TRIGGER jammed BEFORE DELETE ON text BEGIN SELECT raise(ABORT, 'broken'); END`)
   }

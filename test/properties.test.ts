@@ -1,9 +1,8 @@
-import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { type NewText, openStore, type Store } from '../db/store.ts'
 import { ERRORS } from '../errors.ts'
-import { checkInvariant, filledDatabase, SECOND, testApp } from './support.ts'
+import { checkInvariant, filledDatabase, openShell, SECOND, testApp } from './support.ts'
 
 const REST = 60
 const T = Date.UTC(2030, 0, 1)
@@ -143,7 +142,7 @@ test('any sequence of operations keeps the invariant of the pool and agrees with
   )
   // One file for all sequences: each begins with what the one before left, as a server would.
   const path = await filledDatabase()
-  using shell = new Database(path)
+  using shell = openShell(path)
   shell.run(`DELETE FROM code WHERE code > (SELECT code FROM code LIMIT 1 OFFSET ${POOL - 1})`)
   shell.close()
   const open = () => openStore(path, { codeRestSeconds: REST, maxStoredBytes: 1e9 })

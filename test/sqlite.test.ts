@@ -3,7 +3,7 @@ import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { CODES, type NewText, openStore } from '../db/store.ts'
-import { checkInvariant, filledDatabase, temporaryPath, testStore } from './support.ts'
+import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore } from './support.ts'
 
 const T = Date.UTC(2030, 0, 1)
 
@@ -172,7 +172,7 @@ test('a file that is no database of ours is refused and left as it is', async ()
 
 test('while another process holds the file, a hundred writes are refused in the time of one', async () => {
   await using stored = await testStore()
-  using shell = new Database(stored.path)
+  using shell = openShell(stored.path)
   shell.run('BEGIN IMMEDIATE')
   const started = performance.now()
   const writes = await Promise.allSettled(Array.from({ length: 100 }, (_, i) => stored.store.write(text(`${i}`), T)))
@@ -184,7 +184,7 @@ test('while another process holds the file, a hundred writes are refused in the 
 test('while another process holds the file, writes are refused as busy and nothing is lost', async () => {
   await using stored = await testStore()
   const code = await stored.store.write(text('a'), T)
-  using shell = new Database(stored.path)
+  using shell = openShell(stored.path)
   shell.run('BEGIN IMMEDIATE')
   await expect(stored.store.write(text('b'), T)).rejects.toMatchObject({ reason: 'busy', details: { retryAfter: 1 } })
   expect((await stored.store.load(code, T))?.body).toBe('a')

@@ -58,7 +58,7 @@ export async function testStore({
     path: file,
     /** Runs a query of its own on the file, as an operator with a shell would. */
     query<Row>(sql: string, ...parameters: (string | number)[]): Row[] {
-      using sqlite = new Database(file)
+      using sqlite = openShell(file)
       return sqlite.query<Row, (string | number)[]>(sql).all(...parameters)
     },
     async [Symbol.asyncDispose]() {
@@ -69,9 +69,16 @@ export async function testStore({
   }
 }
 
+/** The database at `path` as an operator's shell has it: it waits while the server writes. */
+export function openShell(path: string): Database {
+  const shell = new Database(path)
+  shell.run('PRAGMA busy_timeout = 5000')
+  return shell
+}
+
 /** Every one of `codes` codes is in exactly one of the two tables. */
 export function checkInvariant(path: string, codes = CODES) {
-  using sqlite = new Database(path)
+  using sqlite = openShell(path)
   const counts = sqlite
     .query<{ free: number; lent: number; both: number }, []>(
       `SELECT (SELECT count(*) FROM code) AS free, (SELECT count(*) FROM text) AS lent,

@@ -1,10 +1,9 @@
 /** What the operator sees: the log, the metrics, and whether the server is ready. */
-import { Database } from 'bun:sqlite'
 import { afterEach, expect, test } from 'bun:test'
 import { networkOf } from '../watch.ts'
 import { poll } from './poll.ts'
 import { post, type Server, start, stopAll, write } from './processes.ts'
-import { filledDatabase } from './support.ts'
+import { filledDatabase, openShell } from './support.ts'
 
 afterEach(stopAll)
 
@@ -52,7 +51,7 @@ test('a failure is in the log with its cause', async () => {
   const path = await filledDatabase()
   const server = await start(path, { LOG_LEVEL: 'error' })
   {
-    using shell = new Database(path)
+    using shell = openShell(path)
     shell.run(
       `CREATE TRIGGER failing BEFORE INSERT ON text WHEN new.body = 'a' BEGIN SELECT raise(ABORT, 'broken'); END`,
     )
