@@ -319,7 +319,8 @@ async function main([command, ...args]: string[]) {
   const settings = readSettings(process.env)
   const path = settings.DATABASE_URL
   if (command === 'health') {
-    const { status } = await fetch(`http://${settings.HOST ?? '127.0.0.1'}:${settings.PORT}/health`)
+    const host = settings.HOST ?? '127.0.0.1'
+    const { status } = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${settings.PORT}/health`)
     if (status !== 200) throw new Error(`The server answers ${status}.`)
     return console.log('The server is well')
   }
@@ -356,7 +357,13 @@ async function main([command, ...args]: string[]) {
   const { metrics } = watch
   if (metrics) {
     const routes = { '/metrics': () => metrics.answer(Date.now()) }
-    const { url } = Bun.serve({ port: settings.METRICS_PORT, hostname: settings.HOST, reusePort: false, routes })
+    const { url } = Bun.serve({
+      port: settings.METRICS_PORT,
+      hostname: settings.HOST,
+      reusePort: false,
+      development: false,
+      routes,
+    })
     console.log(`Metrics are at ${new URL('/metrics', url)}`)
   }
   console.log(`The data is in ${whereIs(path)}`)

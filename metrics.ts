@@ -1,7 +1,7 @@
 /** What Prometheus is told on `METRICS_PORT`. Names and labels hold no code, text, password, token or address. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { CODES, type Store } from './db/store.ts'
-import type { ErrorCode } from './errors.ts'
+import { type ErrorCode, logError } from './errors.ts'
 import { hashes } from './password.ts'
 import type { Settings } from './settings.ts'
 
@@ -71,13 +71,15 @@ export function createMetrics(store: Store, settings: Settings) {
       lastSweep.set(now / 1000)
     },
 
-    /** All of it, in Prometheus' text format. Throws where the database cannot be read. */
+    /** All of it, in Prometheus' text format. While the database cannot be read, what it holds is as it was last known. */
     async answer(now: number): Promise<Response> {
-      const stored = await store.stats(now)
-      texts.set(stored.texts)
-      bytes.set(stored.bytes)
-      codes.set({ state: 'resting' }, stored.resting)
-      codes.set({ state: 'free' }, CODES - stored.texts - stored.resting)
+      const stored = await store.stats(now).catch(logError)
+      if (stored) {
+        texts.set(stored.texts)
+        bytes.set(stored.bytes)
+        codes.set({ state: 'resting' }, stored.resting)
+        codes.set({ state: 'free' }, CODES - stored.texts - stored.resting)
+      }
       hashing.set({ state: 'running' }, hashes().running)
       hashing.set({ state: 'waiting' }, hashes().waiting)
       return new Response(await registry.metrics(), { headers: { 'content-type': registry.contentType } })

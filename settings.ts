@@ -10,6 +10,7 @@ const whole = (fallback: number, minimum: number, maximum: number, description: 
 const isOrigin = (value: string) => /^https?:/.test(value) && URL.parse(value)?.origin === value
 
 FormatRegistry.Set('origin', isOrigin)
+FormatRegistry.Set('database', (value) => !value.includes('://') || URL.canParse(value))
 FormatRegistry.Set('origins', (value) => value === '' || value.split(',').every((origin) => isOrigin(origin.trim())))
 
 export const settingsSchema = t.Object({
@@ -18,6 +19,7 @@ export const settingsSchema = t.Object({
   DATABASE_URL: t.String({
     default: 'data/extextcloud.db',
     pattern: '^(?!\\w+:)|^postgres(ql)?://.',
+    format: 'database',
     form: 'the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME',
     description: 'The path of the SQLite file, `:memory:`, or the `postgres://` address of a PostgreSQL database.',
   }),

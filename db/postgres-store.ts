@@ -175,7 +175,7 @@ function sharedCounters({ prepare }: Pick<Postgres, 'prepare'>): Counters {
     WHERE key = ${key} AND ends_at > ${now}::bigint`)
   const add = prepare<Count>(sql`
     INSERT INTO ${counter} AS counter (key, count, ends_at)
-    VALUES (${key}, ${amount}, CASE WHEN ${amount} >= ${max} THEN ${lockEndsAt} ELSE ${sql.placeholder('windowEndsAt')}::bigint END)
+    VALUES (${key}, ${amount}, coalesce(CASE WHEN ${amount} >= ${max} THEN ${lockEndsAt} END, ${sql.placeholder('windowEndsAt')}::bigint))
     ON CONFLICT (key) DO UPDATE SET
       count = CASE WHEN counter.ends_at > ${now}::bigint THEN counter.count ELSE 0 END + excluded.count,
       ends_at = CASE WHEN counter.ends_at <= ${now}::bigint THEN excluded.ends_at
@@ -203,8 +203,8 @@ function sharedCounters({ prepare }: Pick<Postgres, 'prepare'>): Counters {
     async add(events, now) {
       const counts = await Promise.all(
         events.map(async (event) => {
-          const { max, window, lock = window } = event.limit
-          const values = { max, windowEndsAt: now + window, lockEndsAt: now + lock }
+          const { max, window, lock } = event.limit
+          const values = { max, windowEndsAt: now + window, lockEndsAt: lock === undefined ? null : now + lock }
           return (await add({ key: named(event), amount: event.amount, now, ...values }))[0]
         }),
       )

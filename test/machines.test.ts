@@ -138,6 +138,17 @@ describe.skipIf(isMissing)('several machines', () => {
     expect(await ask(two.there, 'x'.repeat(21), '192.0.2.3')).toBe(201)
   })
 
+  test('a refused write gives nobody a longer day', async () => {
+    await using two = await machines({ WRITE_BYTES_PER_DAY: '100' })
+    const write = (size: number) => two.here('/api/write', { text: 'x'.repeat(size) })
+    expect((await write(90)).status).toBe(201)
+    two.clock.now += 23 * HOUR
+    const refused = await write(50)
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '3600'])
+    two.clock.now += HOUR
+    expect((await write(90)).status).toBe(201)
+  })
+
   test('the sweep removes counters that have ended', async () => {
     await using two = await machines({ MISSES_PER_HOUR: '20' })
     for (let i = 0; i < 5; i++) await two.here('/api/load', { code: 'AbCd' }, `192.0.2.${i}`)

@@ -67,7 +67,12 @@ test('a bad value is refused in one line that names the variable, the value and 
 })
 
 test('a bad address of a database is refused without being repeated, since it may hold a password', () => {
-  for (const value of ['mysql://user:secret@localhost/a', 'mysql://localhost', 'file:a.db']) {
+  for (const value of [
+    'postgres://user:a/secret@localhost:x/a',
+    'mysql://user:secret@localhost/a',
+    'mysql://localhost',
+    'file:a.db',
+  ]) {
     expect(() => readSettings({ DATABASE_URL: value })).toThrow(
       new Error('DATABASE_URL must be the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME.'),
     )

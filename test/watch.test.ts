@@ -1,11 +1,17 @@
 /** What the operator sees: the log, the metrics, and whether the server is ready. */
 import { afterEach, expect, test } from 'bun:test'
+import { networkInterfaces } from 'node:os'
+import { Refusal } from '../errors.ts'
+import { createMetrics } from '../metrics.ts'
+import { readSettings } from '../settings.ts'
 import { networkOf } from '../watch.ts'
 import { poll } from './poll.ts'
 import { post, type Server, start, stopAll, write } from './processes.ts'
-import { filledDatabase, openShell } from './support.ts'
+import { filledDatabase, openShell, testStore } from './support.ts'
 
 afterEach(stopAll)
+
+const root = new URL('..', import.meta.url).pathname
 
 /** Stops `server`; returns its log, a line each. */
 async function logOf(server: Server) {
@@ -98,6 +104,24 @@ test('metrics count what happens, and are on a port of their own', async () => {
   expect(metrics).toMatch(/^nodejs_eventloop_lag_p99_seconds \d/m)
   expect(metrics).not.toContain(code)
   expect((await fetch(`${server.url}/metrics`)).status).toBe(422) // No code of four letters.
+})
+
+test('metrics are answered while the database cannot be read', async () => {
+  await using stored = await testStore()
+  const stats = () => Promise.reject(new Refusal('busy'))
+  const metrics = createMetrics({ ...stored.store, stats }, readSettings({}))
+  const answer = await metrics.answer(0)
+  expect([answer.status, await answer.text()]).toEqual([200, expect.stringContaining('process_resident_memory_bytes')])
+})
+
+const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === '::1'),
+)
+
+test.skipIf(!hasIpv6)('the command health finds the server at an IPv6 address too', async () => {
+  const server = await start(await filledDatabase(), { HOST: '::1' })
+  const env = { PATH: Bun.env.PATH ?? '', HOST: '::1', PORT: new URL(server.url).port }
+  expect(await Bun.$`bun index.ts health`.cwd(root).env(env).text()).toBe('The server is well\n')
 })
 
 test('a server that stops says so on /health first, and goes on answering until its balancer has looked away', async () => {
