@@ -6,7 +6,8 @@ import { Database } from 'bun:sqlite'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openStore } from '../../db/store.ts'
+import { CODES, openStore } from '../../db/store.ts'
+import { checkInvariant, getCluster, isMissing, query, stopCluster } from '../postgres.ts'
 
 const chosen = process.argv.slice(2)
 const isQuick = chosen.includes('quick')
@@ -95,10 +96,13 @@ async function start(command: string[], env: Record<string, string>): Promise<Ru
 const serve = (path: string, env: Record<string, string> = {}) =>
   start(['bun', 'index.ts'], { PORT: '0', HOST: '127.0.0.1', DATABASE_URL: path, ...SETTINGS, ...env })
 
-interface Measured {
+interface Rates {
   rate: number
   p50: number
   p99: number
+}
+
+interface Measured extends Rates {
   longest: number
   requests: number
 }
@@ -215,7 +219,7 @@ async function measureLoads() {
   await server.stop()
 }
 
-const spell = (runs: Measured[]) =>
+const spell = (runs: Rates[]) =>
   `${n(median(runs.map(({ rate }) => rate)))}/s, p50 ${ms(median(runs.map(({ p50 }) => p50)))}, p99 ${ms(median(runs.map(({ p99 }) => p99)))}`
 
 async function bareWrites(path: string, bytes: number): Promise<number> {
@@ -499,6 +503,87 @@ async function measureSweep() {
   await server.stop()
 }
 
+/** Servers on one PostgreSQL, each with a wrk of its own; against pgbench over as many connections as they have together. */
+async function measurePostgres() {
+  if (isMissing || !Bun.which('pgbench')) return console.error('PostgreSQL, or its pgbench, is not installed: no rows.')
+  const seconds = isQuick ? 1 : 2
+  const url = await (await getCluster()).database('empty')
+  const begin = () => serve(url, { CLIENT_IP_HEADER: 'x-client' }) // With 10 connections, the default.
+  const first = await begin() // It fills the pool.
+  const servers = [first, await begin(), await begin(), await begin()]
+
+  const text = 'a text of forty bytes, all of them ASCII'
+  const now = Date.now()
+  const later = now + 24 * HOUR
+  query(
+    url,
+    `WITH lent AS (DELETE FROM code WHERE code ~ '^[A-Z]{2}AA$' RETURNING code),
+      counted AS (UPDATE stored SET bytes = 40 * (SELECT count(*) FROM lent) WHERE part = 0)
+     INSERT INTO text SELECT code, ?::bytea, NULL, false, decode(repeat('01', 32), 'hex'), ?, ? FROM lent`,
+    ...[text, now, later],
+  )
+  query(url, 'VACUUM ANALYZE')
+  query(url, 'CHECKPOINT')
+  const lent = query<{ code: string }>(url, 'SELECT code FROM text ORDER BY random()').map(({ code }) => code)
+  const codes = join(home, 'postgres.codes')
+  writeFileSync(codes, lent.map((code) => `${code}\n`).join(''))
+  let stored = lent.length
+
+  const { bytes } = await post(first, 'load', { code: lent[0] })
+  const asked = { load: { CODES: codes, EXPECT: bytes }, write: { BODY: JSON.stringify({ text }) } }
+
+  for (const kind of ['load', 'write'] as const) {
+    const runs = [1, 2, 4].map((processes) => ({ processes, ours: [] as Rates[], theirs: [] as number[] }))
+    const bare = ['pgbench', '-n', '-M', 'prepared', '-T', `${seconds}`, '-f', join(here, `${kind}.sql`)]
+    bare.push('-D', `now=${now}`, '-D', `later=${later}`, '-D', `max=${SETTINGS.MAX_STORED_BYTES}`, url)
+    for (let pair = 0; pair <= PAIRS; pair++) {
+      for (const { processes, ours, theirs } of runs) {
+        const driven = await Promise.all(
+          servers
+            .slice(0, processes)
+            .map((server) => drive(`${server.url}/api/${kind}`, { ...asked[kind], SPREAD: 1000, seconds })),
+        )
+        const said = await Bun.$`${bare} -c ${10 * processes}`.quiet().text()
+        const [done, rate] = [/processed: (\d+)/, /tps = (\S+)/].map((part) => Number(part.exec(said)?.[1]))
+        if (kind === 'write') stored += driven.reduce((sum, { requests }) => sum + requests, done ?? 0)
+        if (pair === 0) continue // It warms up.
+        ours.push({
+          rate: driven.reduce((sum, { rate }) => sum + rate, 0),
+          p50: median(driven.map(({ p50 }) => p50)),
+          p99: Math.max(...driven.map(({ p99 }) => p99)),
+        })
+        theirs.push(rate ?? Number.NaN)
+      }
+    }
+    for (const { processes, ours, theirs } of runs) {
+      const ratio = ratios(
+        ours.map(({ rate }) => rate),
+        theirs,
+      )
+      report({
+        what: `PostgreSQL: ${kind}, servers: ${processes}`,
+        measured: spell(ours),
+        against: `pgbench, ${10 * processes} connections: ${n(median(theirs))}/s`,
+        ratio,
+        target: '≥ 0.80',
+        isMet: ratio[0] >= 0.8,
+      })
+    }
+  }
+  for (const server of servers) await server.stop()
+  checkInvariant(url, CODES)
+  const [kept] = query<{ texts: number }>(url, 'SELECT count(*) AS texts FROM text')
+  if (!kept || !(kept.texts >= stored))
+    throw new Error(`The run is void: ${stored} were stored, of ${kept?.texts} left`)
+}
+
+async function end() {
+  for (const server of running) process.kill(server.pid, 'SIGKILL')
+  rmSync(home, { recursive: true, force: true })
+  await stopCluster()
+}
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end().finally(() => process.exit(1)))
+
 try {
   await (await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 })).close()
   console.log('| what | measured | against | ratio: median (spread) | target | |\n|---|---|---|---|---|---|')
@@ -510,6 +595,7 @@ try {
     start: measureStart,
     page: measurePage,
     memory: measureMemory,
+    postgres: measurePostgres,
     ...(!isQuick && { sweep: measureSweep, growth: measureGrowth }),
   }
   const names = Object.keys(measures).filter((name) => chosen.includes(name))
@@ -519,6 +605,5 @@ try {
   mkdirSync(join(root, 'dist'), { recursive: true })
   writeFileSync(join(root, 'dist/bench.json'), `${JSON.stringify({ cores: availableParallelism(), rows }, null, 2)}\n`)
 } finally {
-  for (const server of running) process.kill(server.pid, 'SIGKILL')
-  rmSync(home, { recursive: true, force: true })
+  await end()
 }

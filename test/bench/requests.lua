@@ -1,5 +1,6 @@
 -- What wrk sends and what it checks. BODY is what is posted (without it: GET), WRITE what every tenth request posts instead,
--- CODES a file of codes to load in turn, EXPECT the whole body that must come back, CLIENTS=1 a new client each time.
+-- CODES a file of codes to load in turn, EXPECT the whole body that must come back, CLIENTS=1 a new client each time,
+-- SPREAD how many clients take turns.
 local body, write, expect = os.getenv('BODY'), os.getenv('WRITE'), os.getenv('EXPECT')
 local codes, count = {}, 0
 local json = { ['content-type'] = 'application/json' }
@@ -20,10 +21,13 @@ function setup(thread) threads[#threads + 1] = thread end
 -- Made before the measurement, so that making them takes nothing from it.
 local ready = {}
 function init()
+  local spread = tonumber(os.getenv('SPREAD'))
   local function add(body)
+    if spread then json['x-client'] = string.format('10.0.%d.%d', #ready % spread / 256, #ready % spread % 256) end
     ready[#ready + 1] = body and wrk.format('POST', nil, json, body) or wrk.format('GET')
   end
-  if #codes > 0 then for _, code in ipairs(codes) do add('{"code":"' .. code .. '"}') end else add(body) end
+  if #codes > 0 then for _, code in ipairs(codes) do add('{"code":"' .. code .. '"}') end
+  else for _ = 1, spread or 1 do add(body) end end
   if write then
     for _ = #ready + 1, 9 do add(body) end
     ready[10] = wrk.format('POST', '/api/write', json, write)
