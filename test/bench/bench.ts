@@ -61,7 +61,7 @@ const ms = (value: number) => `${value.toFixed(value < 10 ? 2 : 0)} ms`
 interface Running {
   url: string
   pid: number
-  stop(): Promise<void>
+  stop(signal?: NodeJS.Signals): Promise<void>
 }
 const running = new Set<Running>()
 
@@ -78,9 +78,9 @@ async function start(command: string[], env: Record<string, string>): Promise<Ru
   const server = {
     pid: child.pid,
     url: '',
-    async stop() {
+    async stop(signal: NodeJS.Signals = 'SIGTERM') {
       running.delete(server)
-      child.kill('SIGTERM')
+      child.kill(signal)
       await child.exited
     },
   }
@@ -574,13 +574,19 @@ async function measurePostgres() {
   checkInvariant(url, CODES)
   const [kept] = query<{ texts: number }>(url, 'SELECT count(*) AS texts FROM text')
   if (!kept || !(kept.texts >= stored))
-    throw new Error(`The run is void: ${stored} were stored, of ${kept?.texts} left`)
+    throw new Error(`The run is void: ${stored} texts were stored, ${kept?.texts} are there`)
 }
 
-async function end() {
-  for (const server of running) process.kill(server.pid, 'SIGKILL')
+let ending: Promise<void> | undefined
+async function cleanUp() {
+  await Promise.all([...running].map((server) => server.stop('SIGKILL')))
   rmSync(home, { recursive: true, force: true })
   await stopCluster()
+}
+/** Once, though a signal is often followed by the failure of what it interrupted. */
+const end = () => {
+  ending ??= cleanUp()
+  return ending
 }
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end().finally(() => process.exit(1)))
 
