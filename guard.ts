@@ -51,13 +51,19 @@ function parseAddress(address: string): string | undefined {
     : parsed.toString()
 }
 
+let lastRequest: Request | undefined
+let lastClient = ''
+
 /**
  * The client behind a request: the rightmost address in the trusted proxy's `header`, else the socket's address.
  * Entries further left are the client's own words. A header that holds no address there is ignored.
  */
 export function clientOf(request: Request, server: Server<unknown> | null, header: string | undefined): string {
+  if (request === lastRequest) return lastClient // Several ask for it, and each time would cost half a read of a text.
   const named = header && request.headers.get(header)?.split(',').at(-1)?.trim()
-  return (named && clientKey(named)) || clientKey(server?.requestIP(request)?.address ?? '') || 'unknown'
+  lastClient = (named && clientKey(named)) || clientKey(server?.requestIP(request)?.address ?? '') || 'unknown'
+  lastRequest = request
+  return lastClient
 }
 
 /** The IPv6 /48 that a client is part of; undefined for one of IPv4. */

@@ -1,8 +1,25 @@
 /** The log: one JSON object a line, on standard error. It never holds a text, a code, a password, a token or a whole address. */
 import pino from 'pino'
 
-// Written at once where it fills a page, else within the quarter of a second: a line each would cost a system call each.
-const destination = pino.destination({ dest: 2, sync: true, minLength: 4096, periodicFlush: 250 })
+const stderr = pino.destination({ dest: 2, sync: true })
+let lines = ''
+
+function flush() {
+  if (lines !== '') stderr.write(lines)
+  lines = ''
+}
+
+/**
+ * Written when they fill a page, else after a quarter of a second: a line each would cost a system call each. pino's own
+ * `minLength` does the same, but measures what is waiting anew for each line, which costs a tenth of a load.
+ */
+const destination = {
+  write(line: string) {
+    if (lines === '') setTimeout(flush, 250).unref()
+    lines += line
+    if (lines.length >= 4096) flush()
+  },
+}
 
 export const log = pino(
   {
@@ -13,4 +30,4 @@ export const log = pino(
   destination,
 )
 
-process.on('exit', () => destination.flushSync())
+process.on('exit', flush)
