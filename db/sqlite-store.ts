@@ -94,21 +94,53 @@ export async function openSqliteStore(
   const countResting = sqlite.query<{ n: number }, { now: number }>(
     'SELECT count(*) AS n FROM code WHERE rests_until > $now',
   )
+  const measureNext = sqlite.query<{ bytes: number; last: number } | { bytes: null; last: null }, { after: number }>(
+    `SELECT sum(octet_length(body)) AS bytes, max(rowid) AS last FROM (
+      SELECT rowid, body FROM text WHERE rowid > $after ORDER BY rowid LIMIT 1000)`,
+  )
   const vacuum = sqlite.query('PRAGMA incremental_vacuum(1)')
   const checkpoint = sqlite.query('PRAGMA wal_checkpoint(TRUNCATE)')
   const count = (query: string) => sqlite.query<{ n: number | null }, []>(query).get()?.n ?? 0
 
   const commit = groupCommit(sqlite)
   let storedTexts = count('SELECT count(*) AS n FROM text')
-  let storedBytes = count('SELECT sum(octet_length(body)) AS n FROM text')
+  let storedBytes = 0
+  let measuring: Promise<void> | undefined
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
   /** Whether a text was deleted since `moveUpTo` was set; and up to which row the living are still to be moved, see `sweep`. */
   let deletedSince = true
   let moveUpTo = 0
 
+  /**
+   * Resolves once `storedBytes` is known. Millions of texts take half a second to measure, in which a server that
+   * starts answers loads already. Whatever changes texts waits for it.
+   */
+  function measured(): Promise<void> {
+    measuring ??= (async () => {
+      let bytes = 0
+      for (let after = Number.MIN_SAFE_INTEGER; ; await new Promise(setImmediate)) {
+        const end = performance.now() + SWEEP_TURN
+        do {
+          const next = measureNext.get({ after })
+          if (next?.last == null) {
+            storedBytes = bytes
+            return
+          }
+          bytes += next.bytes
+          after = next.last
+        } while (performance.now() < end)
+      }
+    })().catch((error) => {
+      measuring = undefined
+      throw asRefusal(error)
+    })
+    return measuring
+  }
+
   /** Deletes texts and returns their codes to the pool, in one transaction. Returns how many there were. */
   async function release(deleteTexts: () => { code: string; bytes: number }[], now: number): Promise<number> {
+    await measured()
     const restsUntil = now + codeRestSeconds * 1000
     const deleted = await commit(() => {
       const deleted = deleteTexts()
@@ -149,6 +181,7 @@ export async function openSqliteStore(
 
   return {
     async write(added, now) {
+      await measured()
       const bytes = Buffer.byteLength(added.body)
       if (storedBytes + bytes > maxStoredBytes) throw new Refusal('storage_full')
       storedBytes += bytes
@@ -240,11 +273,10 @@ export async function openSqliteStore(
 
     check: () => void count('SELECT count(*) AS n FROM (SELECT 1 FROM code LIMIT 1)'),
 
-    stats: async (now) => ({
-      texts: storedTexts,
-      bytes: storedBytes,
-      resting: countResting.get({ now })?.n ?? 0,
-    }),
+    async stats(now) {
+      await measured()
+      return { texts: storedTexts, bytes: storedBytes, resting: countResting.get({ now })?.n ?? 0 }
+    },
 
     async close() {
       await new Promise(setImmediate)

@@ -117,6 +117,27 @@ test('texts outlive the store that wrote them, with their bytes counted', async 
   await expect(stored.store.write(text('12345'), T)).rejects.toMatchObject({ reason: 'storage_full' })
 })
 
+test('a store that was just opened has the bytes of thousands of texts right, whatever is done to them at once', async () => {
+  const path = await filledDatabase()
+  const first = await openStore(path, { codeRestSeconds: 0, maxStoredBytes: 1e9 })
+  const bodies = Array.from({ length: 20_000 }, (_, i) => `text ${i}`)
+  const codes = await Promise.all(bodies.map((body) => first.write(text(body), T)))
+  await first.close()
+  const bytes = bodies.join('').length
+
+  await using stored = await testStore({ path, codeRestSeconds: 0, maxStoredBytes: bytes + 12 })
+  const { store } = stored
+  const [erased, written, tooMuch, loaded] = await Promise.allSettled([
+    store.erase(codes[0] ?? '', hash('text 0'), T), // 6 bytes
+    store.write(text('123456789012'), T),
+    store.write(text('1234567'), T),
+    store.load(codes[19_999] ?? '', T),
+  ])
+  expect([erased, written, loaded].map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled'])
+  expect(tooMuch).toMatchObject({ reason: { reason: 'storage_full' } })
+  expect(await store.stats(T)).toMatchObject({ texts: 20_000, bytes: bytes + 6 })
+})
+
 test('a write that fails fails alone, though it shared its transaction', async () => {
   await using stored = await testStore()
   const twice = hash('same')
