@@ -226,17 +226,14 @@ export function createGuard(settings: Settings, now: () => number, counters: Cou
   const events = (...all: [limit: Limit, key: string | undefined, amount?: number][]): LimitEvent[] =>
     all.flatMap(([limit, key, amount = 1]) => (limit.max > 0 && key !== undefined ? [{ limit, key, amount }] : []))
 
-  /** Counts the events; returns how long to wait where one has no room, in which case none is counted. */
-  async function take(taken: LimitEvent[]): Promise<number> {
-    if (taken.length === 0) return 0
+  /** Counts the events; returns how long each has to wait for room. Where one has to, none is counted. */
+  async function take(taken: LimitEvent[]): Promise<number[]> {
+    if (taken.length === 0) return []
     const at = now()
-    const wait = longestWait(
-      taken.map((event) => ({ ...event, amount: 0 })),
-      await counters.add(taken, at),
-      at,
-    )
-    if (wait > 0) await counters.subtract(taken, at)
-    return wait
+    const counts = await counters.add(taken, at)
+    const waits = counts.map(({ count, endsAt }, i) => (count > (taken[i]?.limit.max ?? 0) ? endsAt - at : 0))
+    if (waits.some((wait) => wait > 0)) await counters.subtract(taken, at)
+    return waits
   }
 
   /** Admits a request, and counts it. */
@@ -257,12 +254,11 @@ export function createGuard(settings: Settings, now: () => number, counters: Cou
 
     /** Admits a write of `size` bytes, and counts it. */
     async admitWrite(client: string, size: number) {
-      const written = events([writes, client])
-      const wait = await take(written)
-      refuseWhile(wait, 'too_many_requests', 'Too many texts were written from your network address.')
-      const tooMany = await take(events([bytes, client, size]))
-      if (tooMany > 0 && written.length > 0) await counters.subtract(written, now())
-      refuseWhile(tooMany, 'too_many_bytes')
+      const taken = events([writes, client], [bytes, client, size])
+      const waits = await take(taken)
+      const waitFor = (limit: Limit) => waits[taken.findIndex((event) => event.limit === limit)] ?? 0
+      refuseWhile(waitFor(writes), 'too_many_requests', 'Too many texts were written from your network address.')
+      refuseWhile(waitFor(bytes), 'too_many_bytes')
     },
 
     /** Takes back the bytes of a write that was admitted and then failed. */
@@ -289,7 +285,7 @@ export function createGuard(settings: Settings, now: () => number, counters: Cou
     /** Counts a look-up that found nothing; returns the refusal to answer it with. */
     async miss(client: string): Promise<Refusal> {
       // Of a burst that was admitted as a whole, as many are told as would have been one by one.
-      refuseWhile(await take(lookUp(client)), 'too_many_misses')
+      refuseWhile(Math.max(0, ...(await take(lookUp(client)))), 'too_many_misses')
       return new Refusal('not_found')
     },
 

@@ -1,11 +1,12 @@
 /** The store on PostgreSQL: every statement that the server runs there. Any number of servers may share one database. */
-import { eq, sql } from 'drizzle-orm'
+import DataLoader from 'dataloader'
+import { type SQL, sql } from 'drizzle-orm'
 import { Refusal } from '../errors.ts'
 import { type Count, type Counters, createCounters, type LimitEvent } from '../guard.ts'
 import { upgrade } from './migrate.ts'
 import { connect, connectionError, migratable, type Postgres, SWEEP_LOCK } from './postgres.ts'
 import { code, counter, stored, text } from './postgres-schema.ts'
-import { type LentText, randomCode, type Store, type StoreOptions } from './store.ts'
+import { type LentText, type NewText, randomCode, type Store, type StoreOptions } from './store.ts'
 
 /** Texts that one statement of the sweep deletes: some milliseconds' work. */
 const SWEPT_AT_ONCE = 500
@@ -13,7 +14,18 @@ const SWEPT_AT_ONCE = 500
 /** Counters that are kept, those that end last: what bounds their table to some 200 MB. */
 const KEPT_COUNTERS = 1_000_000
 
+/** The most requests that share a statement, and the bytes from which on a text has one of its own. */
+const BATCH = 32
+const LARGE_BYTES = 65_536
+
 type TextRow = Omit<LentText, 'body'> & { body: Buffer }
+
+interface Written {
+  hasRoom: boolean
+  /** Whether a code was found for it, be it one that another text of the statement has. */
+  isFree: boolean
+  code: string | null
+}
 
 const now = sql.placeholder('now')
 
@@ -29,6 +41,18 @@ const giveBack = sql`
 
 const returned = sql`RETURNING ${text.code} AS code, octet_length(${text.body}) AS gone_bytes`
 
+/** The placeholder of an array of strings, which comes as JSON. */
+const array = (name: string) => sql`ARRAY(SELECT json_array_elements_text(${sql.placeholder(name)}::text::json))`
+
+/**
+ * What is asked in one turn of the event loop shares one statement: many times the rate of a statement each, whose cost
+ * lies in the way there and back, and for writes in the commit.
+ */
+function batched<Asked, Answer>(answer: (asked: readonly Asked[]) => Promise<Answer[]>) {
+  const loader = new DataLoader(answer, { cache: false, maxBatchSize: BATCH, batchScheduleFn: setImmediate })
+  return (asked: Asked) => loader.load(asked)
+}
+
 /** @throws an Error of one line where the database cannot be had, or a newer release has made it */
 export async function openPostgresStore(url: string, options: StoreOptions): Promise<Store> {
   const { codeRestSeconds, maxStoredBytes, say = () => {} } = options
@@ -40,31 +64,53 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
     throw connectionError(url, error)
   }
 
-  const find = postgres.prepare<TextRow>(
+  const findAll = postgres.prepare<TextRow>(
     sql`SELECT ${text.code} AS "code", ${text.body} AS "body", ${text.passwordHash} AS "passwordHash",
       ${text.once} AS "once", ${text.eraseTokenHash} AS "eraseTokenHash", ${text.createdAt}::float8 AS "createdAt",
-      ${text.expiresAt}::float8 AS "expiresAt" FROM ${text} WHERE ${eq(text.code, sql.placeholder('code'))}`,
+      ${text.expiresAt}::float8 AS "expiresAt" FROM ${text} WHERE ${text.code} = ANY (${array('codes')})`,
   )
+  const find = batched(async (codes: readonly string[]) => {
+    const found = new Map((await findAll({ codes: JSON.stringify(codes) })).map((row) => [row.code, row]))
+    return codes.map((code) => found.get(code))
+  })
 
-  // Codes that others are about to take are passed over. The random draw begins anew at the end of the pool.
-  const from = sql`${sql.placeholder('from')}::text COLLATE "C"`
-  const rested = sql`(${code.restsUntil} IS NULL OR ${code.restsUntil} <= ${now}::bigint)`
-  const write = postgres.prepare<{ hasRoom: boolean; code: string | null }>(sql`
-    WITH room AS MATERIALIZED (
-      SELECT sum(bytes) + ${sql.placeholder('bytes')}::bigint <= ${maxStoredBytes}::bigint AS "hasRoom" FROM ${stored}
-    ), drawn AS (
-      DELETE FROM ${code} WHERE (SELECT "hasRoom" FROM room) AND ${code.code} = coalesce(
-        (SELECT code FROM ${code} WHERE code >= ${from} AND ${rested} ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED),
-        (SELECT code FROM ${code} WHERE code < ${from} AND ${rested} ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED)
-      ) RETURNING code
+  // Codes that others are about to take are passed over. The random draw begins anew at the end of the pool. Two texts
+  // that draw the same code are left to the first of them, and the other draws again.
+  const rested = sql`(${code.restsUntil} IS NULL OR ${code.restsUntil} <= asked.now)`
+  const draw = (where: SQL) =>
+    sql`(SELECT code FROM ${code} WHERE ${where} AND ${rested} ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED)`
+  const writeAll = postgres.prepare<Written>(sql`
+    WITH asked AS MATERIALIZED (
+      SELECT *, substring(${sql.placeholder('bodies')}::bytea FROM "end" - size + 1 FOR size) AS body FROM (
+        SELECT *, sum(size) OVER (ORDER BY n)::int AS "end" FROM json_to_recordset(${sql.placeholder('texts')}::text::json) AS text(
+          n int, size int, "passwordHash" text, once boolean, "eraseTokenHash" text, now bigint, "expiresAt" bigint, "from" text)
+      ) AS text
+    ), drawn AS MATERIALIZED (
+      SELECT asked.*, coalesce(${draw(sql`code >= asked.from COLLATE "C"`)}, ${draw(sql`code < asked.from COLLATE "C"`)}) AS code
+      FROM asked WHERE "end" <= (SELECT ${maxStoredBytes}::bigint - sum(bytes) FROM ${stored})
+    ), lent AS MATERIALIZED (
+      SELECT DISTINCT ON (code) * FROM drawn WHERE code IS NOT NULL ORDER BY code, n
+    ), taken AS (
+      DELETE FROM ${code} WHERE code = ANY (ARRAY(SELECT code FROM lent))
     ), counted AS (
-      UPDATE ${stored} SET bytes = bytes + ${sql.placeholder('bytes')}::bigint WHERE part = ${PART} AND EXISTS (SELECT FROM drawn)
+      UPDATE ${stored} SET bytes = bytes + lent_bytes
+      FROM (SELECT sum(size) AS lent_bytes FROM lent HAVING count(*) > 0) AS lent WHERE part = ${PART}
     ), added AS (
       INSERT INTO ${text} (code, body, password_hash, once, erase_token_hash, created_at, expires_at)
-      SELECT code, ${sql.placeholder('body')}::bytea, ${sql.placeholder('passwordHash')}::text,
-        ${sql.placeholder('once')}::boolean, ${sql.placeholder('eraseTokenHash')}::bytea, ${now}::bigint,
-        ${sql.placeholder('expiresAt')}::bigint FROM drawn RETURNING code
-    ) SELECT "hasRoom", (SELECT code FROM added) AS code FROM room`)
+      SELECT code, body, "passwordHash", once, decode("eraseTokenHash", 'hex'), now, "expiresAt" FROM lent
+    ) SELECT drawn.n IS NOT NULL AS "hasRoom", drawn.code IS NOT NULL AS "isFree", lent.code
+      FROM asked LEFT JOIN drawn USING (n) LEFT JOIN lent USING (n) ORDER BY n`)
+  const writeSome = (texts: readonly { added: NewText; body: Buffer; now: number }[]) =>
+    writeAll({
+      bodies: Buffer.concat(texts.map(({ body }) => body)),
+      texts: JSON.stringify(
+        texts.map(({ added: { body: _, eraseTokenHash, ...added }, body, now }, n) => ({
+          ...added,
+          ...{ n, size: body.byteLength, eraseTokenHash: eraseTokenHash.toString('hex'), now, from: randomCode() },
+        })),
+      ),
+    })
+  const write = batched(writeSome)
 
   const nextCode = postgres.prepare<{ at: number | null }>(sql`
     SELECT least((SELECT min(rests_until) FROM ${code} WHERE rests_until IS NOT NULL),
@@ -109,16 +155,20 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       const body = Buffer.from(added.body)
       // Only this machine's knowledge: another may have returned a code. So it looks again after a second.
       if (now < noCodesUntil) throw noCodes(noCodesUntil, now)
-      const [written] = await write({ ...added, body, bytes: body.byteLength, from: randomCode(), now })
-      if (!written?.hasRoom) throw new Refusal('storage_full')
-      if (written.code !== null) return written.code
+      for (;;) {
+        const asked = { added, body, now }
+        const written = body.byteLength > LARGE_BYTES ? (await writeSome([asked]))[0] : await write(asked)
+        if (!written?.hasRoom) throw new Refusal('storage_full')
+        if (written.code !== null) return written.code
+        if (!written.isFree) break
+      }
       const next = (await nextCode({}))[0]?.at ?? 0
       noCodesUntil = now + 1000
       throw noCodes(Math.max(next, noCodesUntil), now)
     },
 
     async load(code, now) {
-      const [found] = await find({ code })
+      const found = await find(code)
       if (!found) return
       if (found.expiresAt > now) return { ...found, body: found.body.toString() }
       // Gone it is in any case: where the code cannot be returned now, the sweep comes by later.
@@ -166,24 +216,59 @@ const noCodes = (until: number, now: number) =>
  */
 function sharedCounters({ prepare }: Pick<Postgres, 'prepare'>): Counters {
   const key = sql.placeholder('key')
-  const amount = sql`${sql.placeholder('amount')}::bigint`
-  const max = sql`${sql.placeholder('max')}::bigint`
-  const lockEndsAt = sql`${sql.placeholder('lockEndsAt')}::bigint`
-  const count = sql`RETURNING counter.count::float8 AS "count", ends_at::float8 AS "endsAt"`
+  const counts = sql`counter.count::float8 AS "count", counter.ends_at::float8 AS "endsAt"`
 
-  const read = prepare<Count>(sql`SELECT count::float8 AS "count", ends_at::float8 AS "endsAt" FROM ${counter}
-    WHERE key = ${key} AND ends_at > ${now}::bigint`)
-  const add = prepare<Count>(sql`
+  const readAll = prepare<Count & { key: string }>(
+    sql`SELECT key, ${counts} FROM ${counter} WHERE key = ANY (${array('keys')})`,
+  )
+  const read = batched(async (asked: readonly { key: string; now: number }[]) => {
+    const rows = await readAll({ keys: JSON.stringify(asked.map(({ key }) => key)) })
+    const found = new Map(rows.map(({ key, ...count }) => [key, count]))
+    return asked.map(({ key, now }) => {
+      const count = found.get(key)
+      return count && count.endsAt > now ? count : undefined
+    })
+  })
+
+  // In the order of their keys, so that no two servers wait for each other.
+  const addAll = prepare<Count & { key: string }>(sql`
+    WITH added AS MATERIALIZED (
+      SELECT * FROM json_to_recordset(${sql.placeholder('added')}::text::json) AS added(
+        key text, amount bigint, max bigint, "windowEndsAt" bigint, "lockEndsAt" bigint)
+    )
     INSERT INTO ${counter} AS counter (key, count, ends_at)
-    VALUES (${key}, ${amount}, coalesce(CASE WHEN ${amount} >= ${max} THEN ${lockEndsAt} END, ${sql.placeholder('windowEndsAt')}::bigint))
+    SELECT key, amount, coalesce(CASE WHEN amount >= max THEN "lockEndsAt" END, "windowEndsAt") FROM added ORDER BY key
     ON CONFLICT (key) DO UPDATE SET
       count = CASE WHEN counter.ends_at > ${now}::bigint THEN counter.count ELSE 0 END + excluded.count,
-      ends_at = CASE WHEN counter.ends_at <= ${now}::bigint THEN excluded.ends_at
-        WHEN counter.count < ${max} AND counter.count + excluded.count >= ${max} THEN coalesce(${lockEndsAt}, counter.ends_at)
-        ELSE counter.ends_at END
-    ${count}`)
+      ends_at = CASE WHEN counter.ends_at <= ${now}::bigint THEN excluded.ends_at ELSE coalesce(
+        (SELECT "lockEndsAt" FROM added WHERE added.key = excluded.key AND counter.count < max AND counter.count + amount >= max),
+        counter.ends_at) END
+    RETURNING key, ${counts}`)
+  const add = batched(async (asked: readonly { event: LimitEvent; now: number }[]) => {
+    const now = Math.max(...asked.map(({ now }) => now))
+    const sums = new Map<string, { event: LimitEvent; amount: number }>()
+    // A statement counts each key once, so events of the same key count together, and each is told the sum up to it.
+    const before = asked.map(({ event }) => {
+      const sum = sums.get(named(event))
+      sums.set(named(event), { event, amount: (sum?.amount ?? 0) + event.amount })
+      return sum?.amount ?? 0
+    })
+    const added = Array.from(sums, ([key, { event, amount }]) => {
+      const { max, window, lock } = event.limit
+      return { key, amount, max, windowEndsAt: now + window, lockEndsAt: lock === undefined ? null : now + lock }
+    })
+    const counted = new Map(
+      (await addAll({ added: JSON.stringify(added), now })).map(({ key, ...count }) => [key, count]),
+    )
+    return asked.map(({ event }, at) => {
+      const { count = 0, endsAt = 0 } = counted.get(named(event)) ?? {}
+      const later = (sums.get(named(event))?.amount ?? 0) - (before[at] ?? 0) - event.amount
+      return { count: count - later, endsAt }
+    })
+  })
+
   const subtract = prepare(
-    sql`UPDATE ${counter} SET count = count - ${amount} WHERE key = ${key} AND ends_at > ${now}::bigint`,
+    sql`UPDATE ${counter} SET count = count - ${sql.placeholder('amount')}::bigint WHERE key = ${key} AND ends_at > ${now}::bigint`,
   )
   const forget = prepare(sql`DELETE FROM ${counter} WHERE key = ${key}`)
 
@@ -194,20 +279,10 @@ function sharedCounters({ prepare }: Pick<Postgres, 'prepare'>): Counters {
   return {
     known: told.known,
     async read(events, now) {
-      return told.set(
-        events,
-        await Promise.all(events.map(async (event) => (await read({ key: named(event), now }))[0])),
-        now,
-      )
+      return told.set(events, await Promise.all(events.map((event) => read({ key: named(event), now }))), now)
     },
     async add(events, now) {
-      const counts = await Promise.all(
-        events.map(async (event) => {
-          const { max, window, lock } = event.limit
-          const values = { max, windowEndsAt: now + window, lockEndsAt: lock === undefined ? null : now + lock }
-          return (await add({ key: named(event), amount: event.amount, now, ...values }))[0]
-        }),
-      )
+      const counts = await Promise.all(events.map((event) => add({ event, now })))
       return told.set(events, counts, now)
     },
     async subtract(events, now) {
