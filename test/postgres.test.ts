@@ -6,5 +6,5 @@ import { usePostgres } from './support.ts'
 describe.skipIf(isMissing)('on PostgreSQL', () => {
   beforeAll(() => usePostgres(true))
   afterAll(() => usePostgres(false))
-  for (const file of ['store', 'api', 'raw', 'limits']) require(`./${file}.test.ts`)
+  for (const file of ['store', 'api', 'raw', 'limits', 'properties']) require(`./${file}.test.ts`)
 })

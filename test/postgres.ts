@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { SQL } from 'bun'
 import { upgrade } from '../db/migrate.ts'
 import { migratable } from '../db/postgres.ts'
-import { LETTERS, openStore, type StoreOptions } from '../db/store.ts'
+import { LETTERS } from '../db/store.ts'
 
 const [programs = ''] = [...new Bun.Glob('/usr/lib/postgresql/*/bin').scanSync({ onlyFiles: false, absolute: true })]
   .sort()
@@ -166,19 +166,14 @@ export function checkInvariant(url: string, codes = SMALL_POOL) {
   }
 }
 
-/** A store on a database of its own; closed, checked for its invariant and removed when it goes out of scope. */
-export async function testStore(path: string, options: StoreOptions) {
+/** A database of a test's own, or the one at `path`. */
+export async function testDatabase(path: string) {
   const cluster = await getCluster()
   const url = path || (await cluster.database())
-  const store = await openStore(url, options)
   return {
-    store,
     path: url,
     query: <Row>(sql: string, ...parameters: (string | number)[]) => query<Row>(url, sql, ...parameters),
-    async [Symbol.asyncDispose]() {
-      await store.close()
-      checkInvariant(url)
-      await cluster.drop(url)
-    },
+    checkInvariant: (codes?: number) => checkInvariant(url, codes),
+    remove: () => cluster.drop(url),
   }
 }

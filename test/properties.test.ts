@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { type NewText, openStore, type Store } from '../db/store.ts'
+import type { NewText } from '../db/store.ts'
 import { ERRORS } from '../errors.ts'
-import { checkInvariant, filledDatabase, openShell, SECOND, testApp } from './support.ts'
+import { SECOND, type Stored, testApp, testStore } from './support.ts'
 
 const REST = 60
 const T = Date.UTC(2030, 0, 1)
@@ -18,11 +18,6 @@ interface Model {
   resting: Map<string, number>
 }
 
-interface Real {
-  store: Store
-  reopen: () => Promise<void>
-}
-
 const isLiving = (model: Model, code: string) => (model.texts.get(code)?.expiresAt ?? 0) > model.now
 
 function giveBack(model: Model, code: string) {
@@ -35,13 +30,13 @@ const pick = (model: Model, at: number) => {
   return codes[at % Math.max(1, codes.length)] ?? 'none'
 }
 
-class Write implements fc.AsyncCommand<Model, Real> {
+class Write implements fc.AsyncCommand<Model, Stored> {
   constructor(
     readonly bodies: string[],
     readonly lifetime: number,
   ) {}
   check = () => true
-  async run(model: Model, { store }: Real) {
+  async run(model: Model, { store }: Stored) {
     const texts = this.bodies.map((body) => ({
       body,
       passwordHash: null,
@@ -67,10 +62,10 @@ class Write implements fc.AsyncCommand<Model, Real> {
   toString = () => `write(${this.bodies.length} for ${this.lifetime} s)`
 }
 
-class Load implements fc.AsyncCommand<Model, Real> {
+class Load implements fc.AsyncCommand<Model, Stored> {
   constructor(readonly at: number) {}
   check = () => true
-  async run(model: Model, { store }: Real) {
+  async run(model: Model, { store }: Stored) {
     const code = pick(model, this.at)
     const found = await store.load(code, model.now)
     if (isLiving(model, code)) return expect(found?.body).toBe(model.texts.get(code)?.body as string)
@@ -80,14 +75,14 @@ class Load implements fc.AsyncCommand<Model, Real> {
   toString = () => `load(${this.at})`
 }
 
-class Erase implements fc.AsyncCommand<Model, Real> {
+class Erase implements fc.AsyncCommand<Model, Stored> {
   constructor(
     readonly at: number,
     readonly times: number,
     readonly right: boolean,
   ) {}
   check = () => true
-  async run(model: Model, { store }: Real) {
+  async run(model: Model, { store }: Stored) {
     const code = pick(model, this.at)
     const token = this.right ? model.texts.get(code)?.eraseTokenHash : undefined
     const erasing = Array.from({ length: this.times }, () => store.erase(code, token ?? Buffer.alloc(32), model.now))
@@ -98,7 +93,7 @@ class Erase implements fc.AsyncCommand<Model, Real> {
   toString = () => `erase(${this.at}, ${this.times} times, ${this.right ? 'right' : 'wrong'})`
 }
 
-class Wait implements fc.AsyncCommand<Model, Real> {
+class Wait implements fc.AsyncCommand<Model, Stored> {
   constructor(readonly seconds: number) {}
   check = () => true
   async run(model: Model) {
@@ -107,9 +102,9 @@ class Wait implements fc.AsyncCommand<Model, Real> {
   toString = () => `wait(${this.seconds} s)`
 }
 
-class Sweep implements fc.AsyncCommand<Model, Real> {
+class Sweep implements fc.AsyncCommand<Model, Stored> {
   check = () => true
-  async run(model: Model, { store }: Real) {
+  async run(model: Model, { store }: Stored) {
     const expired = [...model.texts.keys()].filter((code) => !isLiving(model, code))
     expect(await store.sweep(model.now)).toBe(expired.length)
     for (const code of expired) giveBack(model, code)
@@ -117,9 +112,9 @@ class Sweep implements fc.AsyncCommand<Model, Real> {
   toString = () => 'sweep'
 }
 
-class Restart implements fc.AsyncCommand<Model, Real> {
+class Restart implements fc.AsyncCommand<Model, Stored> {
   check = () => true
-  run = (_model: Model, real: Real) => real.reopen()
+  run = (_model: Model, real: Stored) => real.reopen()
   toString = () => 'restart'
 }
 
@@ -140,32 +135,20 @@ test('any sequence of operations keeps the invariant of the pool and agrees with
     ],
     { maxCommands: 60 },
   )
-  // One file for all sequences: each begins with what the one before left, as a server would.
-  const path = await filledDatabase()
-  using shell = openShell(path)
-  shell.run(`DELETE FROM code WHERE code > (SELECT code FROM code LIMIT 1 OFFSET ${POOL - 1})`)
-  shell.close()
-  const open = () => openStore(path, { codeRestSeconds: REST, maxStoredBytes: 1e9 })
+  // One database for all sequences: each begins with what the one before left, as a server would.
+  await using real = await testStore({ codes: POOL, codeRestSeconds: REST })
   let now = T
   await fc.assert(
     fc.asyncProperty(commands, async (sequence) => {
-      const real: Real = {
-        store: await open(),
-        async reopen() {
-          await real.store.close()
-          real.store = await open()
-        },
-      }
       const model: Model = { now, written: 0, texts: new Map(), resting: new Map() }
       try {
         await fc.asyncModelRun(() => ({ model, real }), sequence)
       } finally {
         now = model.now + 1e6 * SECOND
         await real.store.sweep(now)
-        await real.store.close()
         now += REST * SECOND
       }
-      checkInvariant(path, POOL)
+      real.checkInvariant(POOL)
     }),
     { numRuns: 40 },
   )

@@ -38,35 +38,67 @@ export async function filledDatabase(): Promise<string> {
   return path
 }
 
-export interface Stored extends AsyncDisposable {
-  store: Store
+/** A database of a test's own, filled, on either engine. */
+export interface TestDatabase {
   path: string
+  /** Runs a query of its own, as an operator with a shell would. */
   query<Row>(sql: string, ...parameters: (string | number)[]): Row[]
+  /** Throws where the pool has lost its invariant, being one of `codes` codes. */
+  checkInvariant(codes?: number): void
+  remove(): unknown
 }
 
-/** A store on a filled database; closed, checked for its invariant and removed when it goes out of scope. */
-export async function testStore({
-  path = '',
-  codeRestSeconds = 86_400,
-  maxStoredBytes = 1e9,
-}: Partial<StoreOptions> & { path?: string } = {}): Promise<Stored> {
-  if (onPostgres) return postgres.testStore(path, { codeRestSeconds, maxStoredBytes })
+async function sqliteDatabase(path: string): Promise<TestDatabase> {
   const file = path || (await filledDatabase())
-  const store = await openStore(file, { codeRestSeconds, maxStoredBytes })
   return {
-    store,
     path: file,
-    /** Runs a query of its own on the file, as an operator with a shell would. */
     query<Row>(sql: string, ...parameters: (string | number)[]): Row[] {
       using sqlite = openShell(file)
       return sqlite.query<Row, (string | number)[]>(sql).all(...parameters)
     },
-    async [Symbol.asyncDispose]() {
-      await store.close()
-      checkInvariant(file)
+    checkInvariant: (codes) => checkInvariant(file, codes),
+    remove() {
       for (const ending of ['', '-wal', '-shm', '.lock']) rmSync(file + ending, { force: true })
     },
   }
+}
+
+export interface Stored extends TestDatabase, AsyncDisposable {
+  store: Store
+  /** Closes the store, and opens it anew. */
+  reopen(): Promise<void>
+}
+
+/**
+ * A store on a filled database, or on one of `codes` codes; closed, checked for its invariant and removed when it goes
+ * out of scope.
+ */
+export async function testStore({
+  path = '',
+  codes,
+  codeRestSeconds = 86_400,
+  maxStoredBytes = 1e9,
+}: Partial<StoreOptions> & { path?: string; codes?: number } = {}): Promise<Stored> {
+  const database = await (onPostgres ? postgres.testDatabase : sqliteDatabase)(path)
+  if (codes !== undefined) {
+    const last = `SELECT code FROM code ORDER BY code LIMIT 1 OFFSET ${codes - 1}`
+    database.query(`DELETE FROM code WHERE code > (${last})`)
+  }
+  const open = () => openStore(database.path, { codeRestSeconds, maxStoredBytes })
+  const stored: Stored = {
+    ...database,
+    store: await open(),
+    async reopen() {
+      await stored.store.close()
+      stored.store = await open()
+    },
+    async [Symbol.asyncDispose]() {
+      await stored.store.close()
+      database.checkInvariant(codes)
+      await database.remove()
+    },
+  }
+  return stored
 }
 
 /** The database at `path` as an operator's shell has it: it waits while the server writes. */
