@@ -94,8 +94,8 @@ export async function openSqliteStore(
   const countResting = sqlite.query<{ n: number }, { now: number }>(
     'SELECT count(*) AS n FROM code WHERE rests_until > $now',
   )
-  const measureNext = sqlite.query<{ bytes: number; last: number } | { bytes: null; last: null }, { after: number }>(
-    `SELECT sum(octet_length(body)) AS bytes, max(rowid) AS last FROM (
+  const measureNext = sqlite.query<{ texts: number; bytes: number; last: number }, { after: number }>(
+    `SELECT count(*) AS texts, sum(octet_length(body)) AS bytes, max(rowid) AS last FROM (
       SELECT rowid, body FROM text WHERE rowid > $after ORDER BY rowid LIMIT 1000)`,
   )
   const vacuum = sqlite.query('PRAGMA incremental_vacuum(1)')
@@ -103,7 +103,7 @@ export async function openSqliteStore(
   const count = (query: string) => sqlite.query<{ n: number | null }, []>(query).get()?.n ?? 0
 
   const commit = groupCommit(sqlite)
-  let storedTexts = count('SELECT count(*) AS n FROM text')
+  let storedTexts = 0
   let storedBytes = 0
   let measuring: Promise<void> | undefined
   /** While no code can be lent: from when on there may be one again. */
@@ -113,29 +113,33 @@ export async function openSqliteStore(
   let moveUpTo = 0
 
   /**
-   * Resolves once `storedBytes` is known. Millions of texts take half a second to measure, in which a server that
-   * starts answers loads already. Whatever changes texts waits for it.
+   * Resolves once `storedTexts` and `storedBytes` are known. Millions of texts take half a second to measure, in which a
+   * server that starts answers loads already. Whatever changes texts waits for it.
    */
   function measured(): Promise<void> {
-    measuring ??= (async () => {
-      let bytes = 0
-      for (let after = Number.MIN_SAFE_INTEGER; ; await new Promise(setImmediate)) {
-        const end = performance.now() + SWEEP_TURN
-        do {
-          const next = measureNext.get({ after })
-          if (next?.last == null) {
-            storedBytes = bytes
-            return
-          }
-          bytes += next.bytes
-          after = next.last
-        } while (performance.now() < end)
-      }
-    })().catch((error) => {
+    measuring ??= measure().catch((error) => {
       measuring = undefined
       throw asRefusal(error)
     })
     return measuring
+  }
+
+  async function measure() {
+    let [texts, bytes] = [0, 0]
+    for (let after = Number.MIN_SAFE_INTEGER; ; await new Promise(setImmediate)) {
+      const end = performance.now() + SWEEP_TURN
+      do {
+        const next = measureNext.get({ after })
+        if (!next?.texts) {
+          storedTexts = texts
+          storedBytes = bytes
+          return
+        }
+        texts += next.texts
+        bytes += next.bytes
+        after = next.last
+      } while (performance.now() < end)
+    }
   }
 
   /** Deletes texts and returns their codes to the pool, in one transaction. Returns how many there were. */

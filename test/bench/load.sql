@@ -1,4 +1,4 @@
--- For pgbench: what a load runs on PostgreSQL, each statement a round trip.
+-- For pgbench: what a load needs on PostgreSQL, each statement a round trip.
 \set a random(65, 90)
 \set b random(65, 90)
 \set client random(1, 1000)

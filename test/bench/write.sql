@@ -1,20 +1,15 @@
--- For pgbench: what a write runs on PostgreSQL, each statement a round trip and a transaction: two limits, then the text.
+-- For pgbench: what a write needs on PostgreSQL, each statement a round trip and a transaction: its two limits, then the text.
 \set a random(65, 122)
 \set b random(65, 122)
 \set c random(65, 122)
 \set client random(1, 1000)
-INSERT INTO counter AS counter (key, count, ends_at) VALUES ('writes ' || :client::text, 1, :later::bigint)
+INSERT INTO counter AS counter (key, count, ends_at)
+  VALUES ('bytes ' || :client::text, 40, :later::bigint), ('writes ' || :client::text, 1, :later::bigint)
   ON CONFLICT (key) DO UPDATE SET count = CASE WHEN counter.ends_at > :now::bigint THEN counter.count ELSE 0 END + excluded.count,
     ends_at = CASE WHEN counter.ends_at <= :now::bigint THEN excluded.ends_at
       WHEN counter.count < :max::bigint AND counter.count + excluded.count >= :max::bigint THEN coalesce(NULL, counter.ends_at)
       ELSE counter.ends_at END
-  RETURNING counter.count::float8, ends_at::float8 \gset
-INSERT INTO counter AS counter (key, count, ends_at) VALUES ('bytes ' || :client::text, 40, :later::bigint)
-  ON CONFLICT (key) DO UPDATE SET count = CASE WHEN counter.ends_at > :now::bigint THEN counter.count ELSE 0 END + excluded.count,
-    ends_at = CASE WHEN counter.ends_at <= :now::bigint THEN excluded.ends_at
-      WHEN counter.count < :max::bigint AND counter.count + excluded.count >= :max::bigint THEN coalesce(NULL, counter.ends_at)
-      ELSE counter.ends_at END
-  RETURNING counter.count::float8, ends_at::float8 \gset
+  RETURNING counter.count::float8, ends_at::float8;
 WITH room AS MATERIALIZED (SELECT sum(bytes) + 40 <= :max::bigint AS has_room FROM stored),
   drawn AS (DELETE FROM code WHERE (SELECT has_room FROM room) AND code.code = coalesce(
     (SELECT code FROM code WHERE code >= (chr(:a) || chr(:b) || chr(:c)) COLLATE "C"
