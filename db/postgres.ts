@@ -18,8 +18,11 @@ const GRACE = 1000
 export const MIGRATION_LOCK = 0x65787478
 export const SWEEP_LOCK = MIGRATION_LOCK + 1
 
-/** SQLSTATEs, or their classes, that pass: no connection, no resources, an operator's stop, a lost race, a standby. */
-const PASSING = /^(08|53|57|40|58|25006|55P03|26000|XX000)/
+/** SQLSTATEs of a standby, which neither writes (25006) nor reads what is unlogged (0A000): its primary has the same address. */
+const STANDBY = /^(25006|0A000)$/
+
+/** SQLSTATEs, or their classes, that pass: no connection, no resources, an operator's stop, a lost race. */
+const PASSING = /^(08|53|57|40|58|55P03|26000|XX000)/
 const DISK_FULL = '53100'
 
 export const isPostgres = (url: string) => /^postgres(ql)?:\/\//.test(url)
@@ -71,8 +74,7 @@ export function connect(
     try {
       return await Promise.race([work(used), silence.promise])
     } catch (error) {
-      // A server that was demoted in a failover: its successor has the same address.
-      if (sqlState(error) === '25006') reconnect(used)
+      if (STANDBY.test(sqlState(error))) reconnect(used)
       throw asRefusal(error)
     } finally {
       clearTimeout(timer)
@@ -117,7 +119,7 @@ function asRefusal(error: unknown): unknown {
   if (!(error instanceof SQL.PostgresError)) return error
   const state = sqlState(error)
   if (state === DISK_FULL) return new Refusal('storage_full')
-  if (state === '' || PASSING.test(state)) return new Refusal('busy', { retryAfter: 2 })
+  if (state === '' || PASSING.test(state) || STANDBY.test(state)) return new Refusal('busy', { retryAfter: 2 })
   // Without its detail, which can hold the whole row.
   return new Error(`PostgreSQL ${state}: ${error.message}`)
 }

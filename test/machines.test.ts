@@ -9,7 +9,7 @@ import { postgresMigrations } from '../db/migrations/index.ts'
 import { CODES, type NewText, openStore } from '../db/store.ts'
 import { createApp } from '../index.ts'
 import { readSettings } from '../settings.ts'
-import { checkInvariant, getCluster, isMissing, query, startCluster } from './postgres.ts'
+import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './postgres.ts'
 import { post, start, stopAll } from './processes.ts'
 import { errorCode, filledDatabase, HOUR, UNLIMITED } from './support.ts'
 
@@ -66,6 +66,35 @@ async function machines(env: Record<string, string> = {}) {
       await Promise.all(stores.map((store) => store.close()))
       checkInvariant(url)
       await cluster.drop(url)
+    },
+  }
+}
+
+/** A server on a database that comes and goes, and a client that expects an answer in time, and all it was promised. */
+async function patient(url: string) {
+  const server = await start(url, { DATABASE_TIMEOUT_SECONDS: '1', MISSES_PER_HOUR: '20' })
+  const acknowledged = new Map<string, string>()
+  const write = async (body: string) => {
+    const asked = performance.now()
+    const answer = await post(server, 'write', { text: body })
+    expect(performance.now() - asked).toBeLessThan(5000)
+    if (answer.status === 201) acknowledged.set(((await answer.json()) as { code: string }).code, body)
+    else expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)])
+    return answer.status
+  }
+  return {
+    server,
+    acknowledged,
+    write,
+    /** Until it works again. */
+    async recovers() {
+      const end = performance.now() + 10_000
+      while ((await write('back')) !== 201) expect(performance.now()).toBeLessThan(end)
+    },
+    async isWhole() {
+      for (const [code, body] of acknowledged) {
+        expect(await (await post(server, 'load', { code })).json()).toMatchObject({ text: body })
+      }
     },
   }
 }
@@ -372,21 +401,7 @@ describe.skipIf(isMissing)('several machines', () => {
     const own = await startCluster()
     try {
       const url = await own.database()
-      const server = await start(url, { DATABASE_TIMEOUT_SECONDS: '1', MISSES_PER_HOUR: '20' })
-      const acknowledged = new Map<string, string>()
-      const write = async (body: string) => {
-        const asked = performance.now()
-        const answer = await post(server, 'write', { text: body })
-        expect(performance.now() - asked).toBeLessThan(5000)
-        if (answer.status === 201) acknowledged.set(((await answer.json()) as { code: string }).code, body)
-        else expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)])
-        return answer.status
-      }
-      /** Until it works again. */
-      const recovers = async () => {
-        const end = performance.now() + 10_000
-        while ((await write('back')) !== 201) expect(performance.now()).toBeLessThan(end)
-      }
+      const { server, write, recovers, isWhole } = await patient(url)
       let isOver = false
       let at = 0
       const load = Promise.all(
@@ -420,13 +435,60 @@ describe.skipIf(isMissing)('several machines', () => {
       })
       await shell.close()
       await recovers()
-      for (const [code, body] of acknowledged) {
-        expect(await (await post(server, 'load', { code })).json()).toMatchObject({ text: body })
-      }
+      await isWhole()
       server.process.kill('SIGKILL')
       await server.process.exited
       checkInvariant(url)
     } finally {
+      await own.stop()
+    }
+  })
+
+  test('a standby takes the place of its primary, and a network falls silent: 503 in time, and nothing is lost', async () => {
+    const own = await startCluster()
+    const network = await startNetwork(own.port)
+    try {
+      const url = await own.database()
+      const standby = await own.standby()
+      const { server, acknowledged, write, recovers, isWhole } = await patient(network.address(url))
+      expect(await write('before')).toBe(201)
+      const [code] = acknowledged.keys()
+
+      // The address leads to a standby that is not promoted yet: it reads, but counts and writes nothing.
+      network.port = standby.port
+      network.cut()
+      expect(await write('too early')).toBe(503)
+      const early = await post(server, 'load', { code })
+      expect([early.status, await errorCode(early)]).toEqual([503, 'busy'])
+      // It leads to the primary again, though nothing has ended the connections to the standby.
+      network.port = own.port
+      await recovers()
+      await own.pause()
+      network.port = standby.port
+      await standby.promote()
+      await recovers()
+
+      network.fallSilent()
+      expect(await write('into the void')).toBe(503)
+      expect(await write('into the void, by a new connection')).toBe(503)
+      expect((await fetch(`${server.url}/health`)).status).toBe(503)
+      network.speak()
+      await recovers()
+
+      // The primary becomes one that can only be read, while the connections stay.
+      const there = url.replace(`:${own.port}/`, `:${standby.port}/`)
+      query(there, 'ALTER SYSTEM SET default_transaction_read_only = on')
+      query(there, 'DO $$ BEGIN PERFORM pg_reload_conf(); END $$')
+      while ((await write('read only')) !== 503) await new Promise(setImmediate)
+      query(there, 'ALTER SYSTEM RESET default_transaction_read_only')
+      query(there, 'DO $$ BEGIN PERFORM pg_reload_conf(); END $$')
+      await recovers()
+      await isWhole()
+      server.process.kill('SIGKILL')
+      await server.process.exited
+      checkInvariant(there)
+    } finally {
+      network.stop()
       await own.stop()
     }
   })

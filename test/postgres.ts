@@ -1,5 +1,6 @@
 /** A PostgreSQL of the tests' own: a cluster in a temporary folder, and a database for each store. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SQL } from 'bun'
@@ -42,21 +43,28 @@ export async function stopCluster() {
   if (cluster) await (await cluster).stop()
 }
 
+function freePort(): number {
+  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+  listener.stop()
+  return listener.port
+}
+
 export async function startCluster(settings: string[] = []) {
   const home = mkdtempSync(join(tmpdir(), 'extextcloud-postgres-'))
   if (asUser.length > 0) await Bun.$`chown postgres ${home}`.quiet()
-  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  const port = listener.port
-  listener.stop()
-  const pgctl = async (...args: string[]) => {
-    const log = join(home, 'log')
-    const run = Bun.spawn([...asUser, join(programs, 'pg_ctl'), '-D', join(home, 'data'), '-l', log, '-w', ...args], {
-      cwd: home,
-      stdout: 'ignore',
-      stderr: 'inherit',
-    })
-    if ((await run.exited) !== 0) throw new Error(await Bun.file(log).text())
-  }
+  const port = freePort()
+  const pgctlOf =
+    (data: string) =>
+    async (...args: string[]) => {
+      const log = join(home, `${data}.log`)
+      const run = Bun.spawn([...asUser, join(programs, 'pg_ctl'), '-D', join(home, data), '-l', log, '-w', ...args], {
+        cwd: home,
+        stdout: 'ignore',
+        stderr: 'inherit',
+      })
+      if ((await run.exited) !== 0) throw new Error(await Bun.file(log).text())
+    }
+  const pgctl = pgctlOf('data')
   await Bun.$`${asUser} ${join(programs, 'initdb')} -D ${home}/data -U postgres --auth=trust -E UTF8 --locale=C --no-instructions`
     .cwd(home)
     .quiet()
@@ -93,21 +101,35 @@ export async function startCluster(settings: string[] = []) {
 
   return {
     url,
+    port,
     admin,
     home,
     start,
     stop: async () => {
       await admin.close({ timeout: 0 })
-      await pgctl('stop', '-m', 'immediate')
+      for (const data of ['standby', 'data']) {
+        if (existsSync(join(home, data, 'postmaster.pid'))) await pgctlOf(data)('stop', '-m', 'immediate')
+      }
       rmSync(home, { recursive: true, force: true })
     },
     restart: () => pgctl('restart', '-m', 'fast', '-o', options.map((option) => `-c ${option}`).join(' ')),
     pause: () => pgctl('stop', '-m', 'immediate'),
+    /** A server that follows this one and acknowledges each commit, so that it can take its place. */
+    async standby() {
+      const standbyPort = freePort()
+      await Bun.$`${asUser} ${join(programs, 'pg_basebackup')} -D ${home}/standby -R -h 127.0.0.1 -p ${port} -U postgres -c fast`
+        .cwd(home)
+        .quiet()
+      const pgctl = pgctlOf('standby')
+      const own = options.map((option) => (option.startsWith('port=') ? `port=${standbyPort}` : option))
+      await pgctl('start', '-o', own.map((option) => `-c ${option}`).join(' '))
+      await admin.unsafe(`ALTER SYSTEM SET synchronous_standby_names = '*'`)
+      await admin.unsafe('SELECT pg_reload_conf()')
+      return { port: standbyPort, promote: () => pgctl('promote') }
+    },
     /** A PgBouncer in front of the cluster, with fewer connections than its clients have. */
     async pooler() {
-      const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-      const poolerPort = listener.port
-      listener.stop()
+      const poolerPort = freePort()
       const file = join(home, 'pgbouncer.ini')
       await Bun.write(
         file,
@@ -176,4 +198,51 @@ export async function testDatabase(path: string) {
     checkInvariant: (codes?: number) => checkInvariant(url, codes),
     remove: () => cluster.drop(url),
   }
+}
+
+/** What stands between a server and its database: an address that can be given to another one, and a network that can fall silent. */
+export async function startNetwork(port: number) {
+  const sockets = new Set<Socket>()
+  const listener = createServer((client) => {
+    const server = connect(network.port, '127.0.0.1')
+    for (const [socket, other] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      sockets.add(socket)
+      socket.pipe(other)
+      socket
+        .on('error', () => {})
+        .on('close', () => {
+          sockets.delete(socket)
+          other.destroy()
+        })
+      if (network.isSilent) socket.pause()
+    }
+  })
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  const network = {
+    /** Where it leads. */
+    port,
+    isSilent: false,
+    /** Its own address, which never changes. */
+    address: (url: string) => url.replace(`:${port}/`, `:${(listener.address() as AddressInfo).port}/`),
+    /** Holds back every byte, in both directions, also of new connections. */
+    fallSilent() {
+      network.isSilent = true
+      for (const socket of sockets) socket.pause()
+    },
+    speak() {
+      network.isSilent = false
+      for (const socket of sockets) socket.resume()
+    },
+    cut() {
+      for (const socket of sockets) socket.destroy()
+    },
+    stop() {
+      listener.close()
+      network.cut()
+    },
+  }
+  return network
 }
