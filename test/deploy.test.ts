@@ -166,3 +166,19 @@ test('fly.toml keeps one machine on, waits for a stop, and looks where the serve
   expect(fly.env.METRICS_PORT).toBe(String(fly.metrics.port))
   expect(fly.env.CLIENT_IP_HEADER).toBe('Fly-Client-IP')
 })
+
+test('fly.postgres.toml differs from fly.toml in what several machines without a volume allow', async () => {
+  const [one, several] = await Promise.all(
+    ['fly.toml', 'fly.postgres.toml'].map(async (file) => Bun.TOML.parse(await Bun.file(join(root, file)).text())),
+  )
+  const { mounts: _, env, http_service, ...rest } = one as Record<string, object>
+  const { DATABASE_URL: __, ...shared } = env as Record<string, string>
+  const checks = [{ method: 'GET', path: '/health', interval: '10s', timeout: '3s', grace_period: '60s' }]
+  expect(several).toEqual({
+    ...rest,
+    kill_timeout: 20,
+    env: { ...shared, DRAIN_SECONDS: '12' },
+    http_service: { ...http_service, auto_stop_machines: 'stop', min_machines_running: 2, checks },
+    deploy: { strategy: 'bluegreen' },
+  })
+})

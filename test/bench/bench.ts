@@ -149,8 +149,12 @@ const template = join(home, 'template.db')
 function database(): string {
   const path = join(home, `${++made}.db`)
   copyFileSync(template, path)
+  settle()
   return path
 }
+
+/** Waits for the disk: every commit of a measurement would else wait for what was written before it. */
+const settle = () => Bun.spawnSync(['sync'])
 
 /** A database with `lent` texts of 40 bytes, made by SQL alone; and a file of up to 10,000 of their codes. */
 function lend(lent: number, expiresAt: number, living = lent) {
@@ -174,6 +178,7 @@ function lend(lent: number, expiresAt: number, living = lent) {
   sqlite.close()
   const file = `${path}.codes`
   writeFileSync(file, codes.map(({ code }) => `${code}\n`).join(''))
+  settle()
   return { path, codes: file }
 }
 
@@ -481,10 +486,17 @@ async function measureGrowth() {
 }
 
 async function measureSweep() {
+  const longestOf = (server: Running, codes: string) => async () =>
+    (await drive(`${server.url}/api/load`, { CODES: codes, connections: 4, seconds: 5 })).longest
+  // What a new server needs until it is warm, sweep or not.
+  const calm = lend(1000, 0)
+  const other = await serve(calm.path)
+  const fresh = await longestOf(other, calm.codes)()
+  await other.stop()
+
   const { path, codes } = lend(1_001_000, 1, 1000)
   const server = await serve(path)
-  const longest = async () =>
-    (await drive(`${server.url}/api/load`, { CODES: codes, connections: 4, seconds: 5 })).longest
+  const longest = longestOf(server, codes)
   using sqlite = new Database(path, { readonly: true })
   const left = sqlite.query<{ n: number }, []>('SELECT count(*) AS n FROM text')
   const during: number[] = []
@@ -496,7 +508,7 @@ async function measureSweep() {
   report({
     what: 'longest load while a million expired texts are swept',
     measured: `${ms(Math.max(...during))}; per 5 s: ${during.map(Math.round).join(' ')}`,
-    against: `as long without a sweep: ${ms(Math.max(...after))}`,
+    against: `as long without a sweep: ${ms(Math.max(...after))}; the first 5 s of a server without one: ${ms(fresh)}`,
     target: '≤ 50 ms',
     isMet: Math.max(...during) <= 50,
   })
