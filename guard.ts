@@ -51,6 +51,7 @@ function parseAddress(address: string): string | undefined {
     : parsed.toString()
 }
 
+/** Of the request that asked last: several ask for it, and each time would cost half a read of a text. */
 let lastRequest: Request | undefined
 let lastClient = ''
 
@@ -59,7 +60,7 @@ let lastClient = ''
  * Entries further left are the client's own words. A header that holds no address there is ignored.
  */
 export function clientOf(request: Request, server: Server<unknown> | null, header: string | undefined): string {
-  if (request === lastRequest) return lastClient // Several ask for it, and each time would cost half a read of a text.
+  if (request === lastRequest) return lastClient
   const named = header && request.headers.get(header)?.split(',').at(-1)?.trim()
   lastClient = (named && clientKey(named)) || clientKey(server?.requestIP(request)?.address ?? '') || 'unknown'
   lastRequest = request

@@ -3,8 +3,11 @@ import pino from 'pino'
 
 const stderr = pino.destination({ dest: 2, sync: true })
 let lines = ''
+let timer: Timer | undefined
 
 function flush() {
+  clearTimeout(timer)
+  timer = undefined
   if (lines !== '') stderr.write(lines)
   lines = ''
 }
@@ -15,7 +18,7 @@ function flush() {
  */
 const destination = {
   write(line: string) {
-    if (lines === '') setTimeout(flush, 250).unref()
+    timer ??= setTimeout(flush, 250).unref()
     lines += line
     if (lines.length >= 4096) flush()
   },

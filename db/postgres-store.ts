@@ -14,11 +14,11 @@ const SWEPT_AT_ONCE = 500
 /** Counters that are kept, those that end last: what bounds their table to some 200 MB. */
 const KEPT_COUNTERS = 1_000_000
 
-/** The most requests that share a statement, and the bytes from which on a text has one of its own. */
+/** The most requests that share a statement, and the most bytes of a text that does: a larger one has its own. */
 const BATCH = 32
 const LARGE_BYTES = 65_536
 
-type TextRow = Omit<LentText, 'body'> & { body: Buffer }
+type TextRow = Omit<LentText, 'body'> & { body: Buffer | null }
 
 interface Written {
   hasRoom: boolean
@@ -46,7 +46,8 @@ const array = (name: string) => sql`ARRAY(SELECT json_array_elements_text(${sql.
 
 /**
  * What is asked in one turn of the event loop shares one statement: many times the rate of a statement each, whose cost
- * lies in the way there and back, and for writes in the commit.
+ * lies in the way there and back, and for writes in the commit. Where it fails, it fails for all of them: so nothing
+ * that a client says may make it.
  */
 function batched<Asked, Answer>(answer: (asked: readonly Asked[]) => Promise<Answer[]>) {
   const loader = new DataLoader(answer, { cache: false, maxBatchSize: BATCH, batchScheduleFn: setImmediate })
@@ -65,30 +66,33 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   }
 
   const findAll = postgres.prepare<TextRow>(
-    sql`SELECT ${text.code} AS "code", ${text.body} AS "body", ${text.passwordHash} AS "passwordHash",
-      ${text.once} AS "once", ${text.eraseTokenHash} AS "eraseTokenHash", ${text.createdAt}::float8 AS "createdAt",
-      ${text.expiresAt}::float8 AS "expiresAt" FROM ${text} WHERE ${text.code} = ANY (${array('codes')})`,
+    sql`SELECT ${text.code} AS "code", CASE WHEN octet_length(${text.body}) <= ${sql.placeholder('largest')}::int THEN ${text.body} END AS "body",
+      ${text.passwordHash} AS "passwordHash", ${text.once} AS "once", ${text.eraseTokenHash} AS "eraseTokenHash",
+      ${text.createdAt}::float8 AS "createdAt", ${text.expiresAt}::float8 AS "expiresAt"
+      FROM ${text} WHERE ${text.code} = ANY (${array('codes')})`,
   )
+  /** Without the body, where that is large. */
   const find = batched(async (codes: readonly string[]) => {
-    const found = new Map((await findAll({ codes: JSON.stringify(codes) })).map((row) => [row.code, row]))
+    const rows = await findAll({ codes: JSON.stringify(codes), largest: LARGE_BYTES })
+    const found = new Map(rows.map((row) => [row.code, row]))
     return codes.map((code) => found.get(code))
   })
 
-  // Codes that others are about to take are passed over. The random draw begins anew at the end of the pool. Two texts
-  // that draw the same code are left to the first of them, and the other draws again.
-  const rested = sql`(${code.restsUntil} IS NULL OR ${code.restsUntil} <= asked.now)`
+  // Codes that others are about to take are passed over. The random draw begins anew at the end of the pool.
+  const rested = (at: SQL) => sql`(${code.restsUntil} IS NULL OR ${code.restsUntil} <= ${at})`
   const draw = (where: SQL) =>
-    sql`(SELECT code FROM ${code} WHERE ${where} AND ${rested} ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED)`
+    sql`(SELECT code FROM ${code} WHERE ${where} AND ${rested(sql`asked.now`)} ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED)`
   const writeAll = postgres.prepare<Written>(sql`
     WITH asked AS MATERIALIZED (
-      SELECT *, substring(${sql.placeholder('bodies')}::bytea FROM "end" - size + 1 FOR size) AS body FROM (
-        SELECT *, sum(size) OVER (ORDER BY n)::int AS "end" FROM json_to_recordset(${sql.placeholder('texts')}::text::json) AS text(
-          n int, size int, "passwordHash" text, once boolean, "eraseTokenHash" text, now bigint, "expiresAt" bigint, "from" text)
-      ) AS text
+      SELECT *, sum(size) OVER (ORDER BY n)::int AS "end" FROM json_to_recordset(${sql.placeholder('texts')}::text::json) AS text(
+        n int, size int, "passwordHash" text, once boolean, "eraseTokenHash" text, now bigint, "expiresAt" bigint, "from" text)
     ), drawn AS MATERIALIZED (
-      SELECT asked.*, coalesce(${draw(sql`code >= asked.from COLLATE "C"`)}, ${draw(sql`code < asked.from COLLATE "C"`)}) AS code
+      -- A pool that rests is read once, and not by each text anew.
+      SELECT asked.*, CASE WHEN EXISTS (SELECT FROM ${code} WHERE ${rested(sql`(SELECT max(now) FROM asked)`)}) THEN
+        coalesce(${draw(sql`code >= asked.from COLLATE "C"`)}, ${draw(sql`code < asked.from COLLATE "C"`)}) END AS code
       FROM asked WHERE "end" <= (SELECT ${maxStoredBytes}::bigint - sum(bytes) FROM ${stored})
     ), lent AS MATERIALIZED (
+      -- A code that several texts have drawn goes to the first of them.
       SELECT DISTINCT ON (code) * FROM drawn WHERE code IS NOT NULL ORDER BY code, n
     ), taken AS (
       DELETE FROM ${code} WHERE code = ANY (ARRAY(SELECT code FROM lent))
@@ -97,7 +101,8 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       FROM (SELECT sum(size) AS lent_bytes FROM lent HAVING count(*) > 0) AS lent WHERE part = ${PART}
     ), added AS (
       INSERT INTO ${text} (code, body, password_hash, once, erase_token_hash, created_at, expires_at)
-      SELECT code, body, "passwordHash", once, decode("eraseTokenHash", 'hex'), now, "expiresAt" FROM lent
+      SELECT code, substring(${sql.placeholder('bodies')}::bytea FROM "end" - size + 1 FOR size), "passwordHash", once,
+        decode("eraseTokenHash", 'hex'), now, "expiresAt" FROM lent
     ) SELECT drawn.n IS NOT NULL AS "hasRoom", drawn.code IS NOT NULL AS "isFree", lent.code
       FROM asked LEFT JOIN drawn USING (n) LEFT JOIN lent USING (n) ORDER BY n`)
   const writeSome = (texts: readonly { added: NewText; body: Buffer; now: number }[]) =>
@@ -136,8 +141,8 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       RETURNING key) SELECT count(*)::int AS n FROM gone`)
 
   const dropCounters = postgres.prepare<{ n: number }>(sql`
-    DELETE FROM ${counter} WHERE ends_at < (SELECT ends_at FROM ${counter} ORDER BY ends_at DESC
-      OFFSET ${sql.raw(`${KEPT_COUNTERS}`)} LIMIT 1)`)
+    DELETE FROM ${counter} WHERE key = ANY (ARRAY(SELECT key FROM ${counter} WHERE ends_at < (SELECT ends_at FROM ${counter}
+      ORDER BY ends_at DESC OFFSET ${sql.raw(`${KEPT_COUNTERS}`)} LIMIT 1) FOR UPDATE SKIP LOCKED))`)
 
   const check = postgres.prepare(sql`SELECT 1 FROM (SELECT FROM ${code} LIMIT 1) AS any_code`)
 
@@ -155,12 +160,14 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       const body = Buffer.from(added.body)
       // Only this machine's knowledge: another may have returned a code. So it looks again after a second.
       if (now < noCodesUntil) throw noCodes(noCodesUntil, now)
+      const asked = { added, body, now }
+      let isAlone = body.byteLength > LARGE_BYTES
       for (;;) {
-        const asked = { added, body, now }
-        const written = body.byteLength > LARGE_BYTES ? (await writeSome([asked]))[0] : await write(asked)
-        if (!written?.hasRoom) throw new Refusal('storage_full')
-        if (written.code !== null) return written.code
-        if (!written.isFree) break
+        const written = isAlone ? (await writeSome([asked]))[0] : await write(asked)
+        if (written?.code) return written.code
+        if (written?.hasRoom && !written.isFree) break
+        if (!written?.hasRoom && isAlone) throw new Refusal('storage_full')
+        isAlone = true // Its neighbours took the room, or the code.
       }
       const next = (await nextCode({}))[0]?.at ?? 0
       noCodesUntil = now + 1000
@@ -168,8 +175,9 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
     },
 
     async load(code, now) {
-      const found = await find(code)
-      if (!found) return
+      let found = await find(code)
+      if (found?.body === null) [found] = await findAll({ codes: JSON.stringify([code]), largest: 2 ** 31 - 1 })
+      if (!found?.body) return
       if (found.expiresAt > now) return { ...found, body: found.body.toString() }
       // Gone it is in any case: where the code cannot be returned now, the sweep comes by later.
       await returnExpired({ code, now, restsUntil: restsUntil(now) }).catch((error) => {
@@ -275,15 +283,27 @@ function sharedCounters({ prepare }: Pick<Postgres, 'prepare'>): Counters {
   const named = ({ limit, key }: LimitEvent) => `${limit.name} ${key}`
   /** What this machine was last told, so that whoever is locked asks the database no more. */
   const told = createCounters()
+  /** The last counting of each key that is under way. A read waits for it, so that of a burst no more are told than one by one. */
+  const adding = new Map<string, Promise<unknown>>()
 
   return {
     known: told.known,
     async read(events, now) {
+      await Promise.allSettled(events.map((event) => adding.get(named(event))))
       return told.set(events, await Promise.all(events.map((event) => read({ key: named(event), now }))), now)
     },
     async add(events, now) {
-      const counts = await Promise.all(events.map((event) => add({ event, now })))
-      return told.set(events, counts, now)
+      const counts = events.map((event) => {
+        const key = named(event)
+        const added = add({ event, now })
+        const end = () => {
+          if (adding.get(key) === added) adding.delete(key)
+        }
+        adding.set(key, added)
+        added.then(end, end)
+        return added
+      })
+      return told.set(events, await Promise.all(counts), now)
     },
     async subtract(events, now) {
       await Promise.all(events.map((event) => subtract({ key: named(event), amount: event.amount, now })))

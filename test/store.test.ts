@@ -63,6 +63,14 @@ test('without a rest a returned code is lent again at once, also where the pool 
   expect(await stored.store.write(text('b'), T)).toBe('AbCd')
 })
 
+test('a text that has no room takes none from those that were written with it', async () => {
+  await using stored = await testStore({ maxStoredBytes: 100 })
+  const bodies = ['12345', 'x'.repeat(101), '67890', 'y'.repeat(70_000), 'z'.repeat(90)]
+  const written = await Promise.allSettled(bodies.map((body) => stored.store.write(text(body), T)))
+  expect(written.map(({ status }) => status === 'fulfilled')).toEqual([true, false, true, false, true])
+  await expect(stored.store.write(text('1'), T)).rejects.toMatchObject({ reason: 'storage_full' })
+})
+
 test('an expired text is loaded by nobody, and its code is in the pool after the load', async () => {
   await using stored = await testStore()
   const code = await stored.store.write(text('a'), T)
