@@ -289,7 +289,7 @@ function sharedCounters({ prepare }: Pick<Postgres, 'prepare'>): Counters {
   return {
     known: told.known,
     async read(events, now) {
-      await Promise.allSettled(events.map((event) => adding.get(named(event))))
+      if (adding.size > 0) await Promise.allSettled(events.map((event) => adding.get(named(event))))
       return told.set(events, await Promise.all(events.map((event) => read({ key: named(event), now }))), now)
     },
     async add(events, now) {
