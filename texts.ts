@@ -1,5 +1,5 @@
 /** Writing, loading and erasing as every route does it: the limits are asked, passwords and tokens hashed, the store called. */
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import type { LentText, Store } from './db/store.ts'
 import { invalid, Refusal, tooLarge } from './errors.ts'
 import type { Guard } from './guard.ts'
@@ -21,7 +21,7 @@ interface Loading {
   request: Request
 }
 
-const sha256 = (token: string) => createHash('sha256').update(token).digest()
+const sha256 = (token: string) => hash('sha256', token, 'buffer')
 
 /** The three operations. Each is asked by a `client`, as `clientOf` names it, and throws the refusals of `errors.ts`. */
 export function createTexts(store: Store, guard: Guard, settings: Settings, now: () => number) {

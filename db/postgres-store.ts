@@ -141,7 +141,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       RETURNING key) SELECT count(*)::int AS n FROM gone`)
 
   const dropCounters = postgres.prepare<{ n: number }>(sql`
-    DELETE FROM ${counter} WHERE key = ANY (ARRAY(SELECT key FROM ${counter} WHERE ends_at < (SELECT ends_at FROM ${counter}
+    DELETE FROM ${counter} WHERE key = ANY (ARRAY(SELECT key FROM ${counter} WHERE ends_at <= (SELECT ends_at FROM ${counter}
       ORDER BY ends_at DESC OFFSET ${sql.raw(`${KEPT_COUNTERS}`)} LIMIT 1) FOR UPDATE SKIP LOCKED))`)
 
   const check = postgres.prepare(sql`SELECT 1 FROM (SELECT FROM ${code} LIMIT 1) AS any_code`)

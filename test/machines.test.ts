@@ -186,6 +186,35 @@ describe.skipIf(isMissing)('several machines', () => {
     expect(query(two.url, 'SELECT count(*) AS n FROM counter')).toEqual([{ n: 0 }])
   })
 
+  test('of more counters than the table may have, those stay that end last', async () => {
+    await using two = await machines()
+    const client = new SQL(two.url, { max: 1 })
+    await client.unsafe(`INSERT INTO counter SELECT n, 1, ${T} + n FROM generate_series(1, 1000100) AS n`)
+    await client.close()
+    await two.stores[0]?.sweep(T)
+    expect(query(two.url, 'SELECT count(*) AS n, min(ends_at) AS first FROM counter')).toEqual([
+      { n: 1_000_000, first: T + 101 },
+    ])
+  })
+
+  test('two that sweep at once sweep each text once, while others are written and loaded', async () => {
+    await using two = await machines()
+    const [one, other] = two.stores
+    if (!one || !other) throw new Error('There are two')
+    const expiring = Array.from({ length: 3000 }, (_, i) => one.write(text(`${i}`), T))
+    const codes = await Promise.all(expiring)
+    const later = T + 60_000
+    const [swept, alsoSwept, written] = await Promise.all([
+      one.sweep(later),
+      other.sweep(later),
+      Promise.all(codes.slice(0, 100).map((_, i) => other.write(text(`new ${i}`, { expiresAt: later + 1000 }), later))),
+      ...codes.slice(2900).map((code) => one.load(code, later)),
+    ])
+    expect(swept + alsoSwept).toBeGreaterThanOrEqual(2900)
+    expect(swept + alsoSwept).toBeLessThanOrEqual(3000)
+    expect(query(two.url, 'SELECT code FROM text ORDER BY code')).toEqual(written.sort().map((code) => ({ code })))
+  })
+
   test('two that start at once on an empty database migrate it once, to the tables that SQLite has', async () => {
     const cluster = await getCluster()
     const url = await cluster.database('empty')

@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CODES, openStore } from '../../db/store.ts'
 import { checkInvariant, getCluster, isMissing, query, stopCluster } from '../postgres.ts'
+import { drive as autocannon } from './autocannon.ts'
 
 const chosen = process.argv.slice(2)
 const isQuick = chosen.includes('quick')
@@ -107,7 +108,7 @@ interface Measured extends Rates {
   requests: number
 }
 
-/** Drives `url` with wrk. Throws where a single answer was wrong or missing. */
+/** Drives `url` with wrk, or with autocannon where that is missing. Throws where a single answer was wrong or missing. */
 async function drive(
   url: string,
   {
@@ -116,18 +117,24 @@ async function drive(
     ...env
   }: { connections?: number; seconds?: number } & Record<string, string | number>,
 ): Promise<Measured> {
+  const { failed, ...measured } = Bun.which('wrk')
+    ? await wrk(url, connections, seconds, env)
+    : await autocannon(url, connections, seconds, env)
+  if (failed > 0 || measured.requests === 0) throw new Error(`The run is void: ${failed} failed at ${url}`)
+  return measured
+}
+
+async function wrk(url: string, connections: number, seconds: number, env: Record<string, string | number>) {
   const flags = ['-t1', `-c${connections}`, `-d${seconds}`, '--timeout', '30s', '-s', join(here, 'requests.lua')]
   const wrk = Bun.spawn(['wrk', ...flags, url], {
     env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, String(value)])),
     stdout: 'pipe',
-    stderr: 'pipe',
+    stderr: 'inherit',
   })
-  const [out, errors] = await Promise.all([new Response(wrk.stdout).text(), new Response(wrk.stderr).text()])
+  const out = await new Response(wrk.stdout).text()
   const line = out.split('\n').find((line) => line.startsWith('{"rate"'))
-  if (!line) throw new Error(`wrk failed: ${out} ${errors}`)
-  const { failed, ...measured } = JSON.parse(line) as Measured & { failed: number }
-  if (failed > 0 || measured.requests === 0) throw new Error(`The run is void: ${failed} failed at ${url}: ${errors}`)
-  return measured
+  if (!line) throw new Error(`wrk failed: ${out}`)
+  return JSON.parse(line) as Measured & { failed: number }
 }
 
 async function post<Answer>(server: Running, route: string, body: object) {
