@@ -1,21 +1,16 @@
 /** The store on PostgreSQL: every statement that the server runs there. Any number of servers may share one database. */
-import DataLoader from 'dataloader'
 import { type SQL, sql } from 'drizzle-orm'
 import { Refusal } from '../errors.ts'
-import { type Count, type Counters, createCounters, type LimitEvent } from '../guard.ts'
 import { upgrade } from './migrate.ts'
-import { connect, connectionError, migratable, type Postgres, SWEEP_LOCK } from './postgres.ts'
-import { code, counter, stored, text } from './postgres-schema.ts'
+import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './postgres.ts'
+import { sharedCounters } from './postgres-counters.ts'
+import { code, stored, text } from './postgres-schema.ts'
 import { type LentText, type NewText, randomCode, type Store, type StoreOptions } from './store.ts'
 
 /** Texts that one statement of the sweep deletes: some milliseconds' work. */
 const SWEPT_AT_ONCE = 500
 
-/** Counters that are kept, those that end last: what bounds their table to some 200 MB. */
-const KEPT_COUNTERS = 1_000_000
-
-/** The most requests that share a statement, and the most bytes of a text that does: a larger one has its own. */
-const BATCH = 32
+/** The most bytes of a text that shares its statement with others. */
 const LARGE_BYTES = 65_536
 
 type TextRow = Omit<LentText, 'body'> & { body: Buffer | null }
@@ -40,19 +35,6 @@ const giveBack = sql`
   SELECT count(*)::int AS n FROM gone`
 
 const returned = sql`RETURNING ${text.code} AS code, octet_length(${text.body}) AS gone_bytes`
-
-/** The placeholder of an array of strings, which comes as JSON. */
-const array = (name: string) => sql`ARRAY(SELECT json_array_elements_text(${sql.placeholder(name)}::text::json))`
-
-/**
- * What is asked in one turn of the event loop shares one statement: many times the rate of a statement each, whose cost
- * lies in the way there and back, and for writes in the commit. Where it fails, it fails for all of them: so nothing
- * that a client says may make it.
- */
-function batched<Asked, Answer>(answer: (asked: readonly Asked[]) => Promise<Answer[]>) {
-  const loader = new DataLoader(answer, { cache: false, maxBatchSize: BATCH, batchScheduleFn: setImmediate })
-  return (asked: Asked) => loader.load(asked)
-}
 
 /** @throws an Error of one line where the database cannot be had, or a newer release has made it */
 export async function openPostgresStore(url: string, options: StoreOptions): Promise<Store> {
@@ -135,20 +117,13 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       SELECT code FROM ${text} WHERE expires_at <= ${now}::bigint AND (SELECT pg_try_advisory_xact_lock(${sql.raw(`${SWEEP_LOCK}`)}))
       ORDER BY expires_at LIMIT ${sql.raw(`${SWEPT_AT_ONCE}`)} FOR UPDATE SKIP LOCKED)) ${returned}), ${giveBack}`)
 
-  const sweepCounters = postgres.prepare<{ n: number }>(sql`
-    WITH gone AS (DELETE FROM ${counter} WHERE key = ANY (ARRAY(
-      (SELECT key FROM ${counter} WHERE ends_at <= ${now}::bigint LIMIT ${sql.raw(`${SWEPT_AT_ONCE}`)} FOR UPDATE SKIP LOCKED)))
-      RETURNING key) SELECT count(*)::int AS n FROM gone`)
-
-  const dropCounters = postgres.prepare<{ n: number }>(sql`
-    DELETE FROM ${counter} WHERE key = ANY (ARRAY(SELECT key FROM ${counter} WHERE ends_at <= (SELECT ends_at FROM ${counter}
-      ORDER BY ends_at DESC OFFSET ${sql.raw(`${KEPT_COUNTERS}`)} LIMIT 1) FOR UPDATE SKIP LOCKED))`)
-
   const check = postgres.prepare(sql`SELECT 1 FROM (SELECT FROM ${code} LIMIT 1) AS any_code`)
 
   const stats = postgres.prepare<{ texts: number; bytes: number; resting: number }>(sql`
     SELECT (SELECT count(*) FROM ${text})::float8 AS texts, (SELECT sum(bytes) FROM ${stored})::float8 AS bytes,
       (SELECT count(*) FROM ${code} WHERE rests_until > ${now}::bigint)::float8 AS resting`)
+
+  const counters = sharedCounters(postgres)
 
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
@@ -199,8 +174,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
         if (!turn?.n) break
         swept += turn.n
       }
-      while ((await sweepCounters({ now }))[0]?.n) {}
-      await dropCounters({})
+      await counters.sweep(now)
       noCodesUntil = 0
       return swept
     },
@@ -210,108 +184,10 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       const [counted] = await stats({ now })
       return counted ?? { texts: 0, bytes: 0, resting: 0 }
     },
-    counters: sharedCounters(postgres),
+    counters,
     close: postgres.close,
   }
 }
 
 const noCodes = (until: number, now: number) =>
   new Refusal('no_codes_left', { retryAfter: Math.max(1, Math.ceil((until - now) / 1000)) })
-
-/**
- * The counts that all machines share. Our own statement and not rate-limiter-flexible, which goes by its own clock.
- * Where the database cannot be had, every call is refused as `busy`, and with it whatever asked: guessing is never free.
- */
-function sharedCounters({ prepare }: Pick<Postgres, 'prepare'>): Counters {
-  const key = sql.placeholder('key')
-  const counts = sql`counter.count::float8 AS "count", counter.ends_at::float8 AS "endsAt"`
-
-  const readAll = prepare<Count & { key: string }>(
-    sql`SELECT key, ${counts} FROM ${counter} WHERE key = ANY (${array('keys')})`,
-  )
-  const read = batched(async (asked: readonly { key: string; now: number }[]) => {
-    const rows = await readAll({ keys: JSON.stringify(asked.map(({ key }) => key)) })
-    const found = new Map(rows.map(({ key, ...count }) => [key, count]))
-    return asked.map(({ key, now }) => {
-      const count = found.get(key)
-      return count && count.endsAt > now ? count : undefined
-    })
-  })
-
-  // In the order of their keys, so that no two servers wait for each other.
-  const addAll = prepare<Count & { key: string }>(sql`
-    WITH added AS MATERIALIZED (
-      SELECT * FROM json_to_recordset(${sql.placeholder('added')}::text::json) AS added(
-        key text, amount bigint, max bigint, "windowEndsAt" bigint, "lockEndsAt" bigint)
-    )
-    INSERT INTO ${counter} AS counter (key, count, ends_at)
-    SELECT key, amount, coalesce(CASE WHEN amount >= max THEN "lockEndsAt" END, "windowEndsAt") FROM added ORDER BY key
-    ON CONFLICT (key) DO UPDATE SET
-      count = CASE WHEN counter.ends_at > ${now}::bigint THEN counter.count ELSE 0 END + excluded.count,
-      ends_at = CASE WHEN counter.ends_at <= ${now}::bigint THEN excluded.ends_at ELSE coalesce(
-        (SELECT "lockEndsAt" FROM added WHERE added.key = excluded.key AND counter.count < max AND counter.count + amount >= max),
-        counter.ends_at) END
-    RETURNING key, ${counts}`)
-  const add = batched(async (asked: readonly { event: LimitEvent; now: number }[]) => {
-    const now = Math.max(...asked.map(({ now }) => now))
-    const sums = new Map<string, { event: LimitEvent; amount: number }>()
-    // A statement counts each key once, so events of the same key count together, and each is told the sum up to it.
-    const before = asked.map(({ event }) => {
-      const sum = sums.get(named(event))
-      sums.set(named(event), { event, amount: (sum?.amount ?? 0) + event.amount })
-      return sum?.amount ?? 0
-    })
-    const added = Array.from(sums, ([key, { event, amount }]) => {
-      const { max, window, lock } = event.limit
-      return { key, amount, max, windowEndsAt: now + window, lockEndsAt: lock === undefined ? null : now + lock }
-    })
-    const counted = new Map(
-      (await addAll({ added: JSON.stringify(added), now })).map(({ key, ...count }) => [key, count]),
-    )
-    return asked.map(({ event }, at) => {
-      const { count = 0, endsAt = 0 } = counted.get(named(event)) ?? {}
-      const later = (sums.get(named(event))?.amount ?? 0) - (before[at] ?? 0) - event.amount
-      return { count: count - later, endsAt }
-    })
-  })
-
-  const subtract = prepare(
-    sql`UPDATE ${counter} SET count = count - ${sql.placeholder('amount')}::bigint WHERE key = ${key} AND ends_at > ${now}::bigint`,
-  )
-  const forget = prepare(sql`DELETE FROM ${counter} WHERE key = ${key}`)
-
-  const named = ({ limit, key }: LimitEvent) => `${limit.name} ${key}`
-  /** What this machine was last told, so that whoever is locked asks the database no more. */
-  const told = createCounters()
-  /** The last counting of each key that is under way. A read waits for it, so that of a burst no more are told than one by one. */
-  const adding = new Map<string, Promise<unknown>>()
-
-  return {
-    known: told.known,
-    async read(events, now) {
-      if (adding.size > 0) await Promise.allSettled(events.map((event) => adding.get(named(event))))
-      return told.set(events, await Promise.all(events.map((event) => read({ key: named(event), now }))), now)
-    },
-    async add(events, now) {
-      const counts = events.map((event) => {
-        const key = named(event)
-        const added = add({ event, now })
-        const end = () => {
-          if (adding.get(key) === added) adding.delete(key)
-        }
-        adding.set(key, added)
-        added.then(end, end)
-        return added
-      })
-      return told.set(events, await Promise.all(counts), now)
-    },
-    async subtract(events, now) {
-      await Promise.all(events.map((event) => subtract({ key: named(event), amount: event.amount, now })))
-      told.subtract(events, now)
-    },
-    async forget(event) {
-      await forget({ key: named(event) })
-      told.forget(event)
-    },
-  }
-}
