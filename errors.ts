@@ -25,7 +25,7 @@ export const ERRORS = {
     'Too many wrong passwords were tried for this text. It is locked for a while, and expires when it would anyway.',
   ],
   too_many_bytes: [429, 'Your network address has written as much as it may in a day.'],
-  busy: [503, 'The server has more to do than it can right now.'],
+  busy: [503, 'The server cannot answer right now.'],
   no_codes_left: [503, 'Every code is in use or at rest right now.'],
   storage_full: [507, 'The server has no room for this text right now.'],
   internal: [500, 'Something went wrong on the server. It has been logged.'],
@@ -180,7 +180,7 @@ export function toRefusal(error: unknown, code: string | number): Refusal {
 /** Logs all of an error but the values that a request brought: a failed query's message and parameters hold them. */
 export function logError(error: unknown) {
   const cause = error instanceof DrizzleQueryError ? error.cause : error
-  if (cause instanceof Refusal) log.error(cause.message)
+  if (cause instanceof Refusal) log.error(cause.cause instanceof Error ? cause.cause.message : cause.message)
   else log.error(cause instanceof ValidationError ? new Error('An answer breaks its schema') : cause)
 }
 

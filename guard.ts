@@ -51,7 +51,7 @@ function parseAddress(address: string): string | undefined {
     : parsed.toString()
 }
 
-/** Of the request that asked last: several ask for it, and each time would cost half a read of a text. */
+/** The client of the last request: it is asked for several times, mostly in one go. */
 let lastRequest: Request | undefined
 let lastClient = ''
 
@@ -227,14 +227,17 @@ export function createGuard(settings: Settings, now: () => number, counters: Cou
   const events = (...all: [limit: Limit, key: string | undefined, amount?: number][]): LimitEvent[] =>
     all.flatMap(([limit, key, amount = 1]) => (limit.max > 0 && key !== undefined ? [{ limit, key, amount }] : []))
 
-  /** Counts the events; returns how long each has to wait for room. Where one has to, none is counted. */
-  async function take(taken: LimitEvent[]): Promise<number[]> {
+  /** Counts the events, or none of them where one has no room: returns those, with how long each has to wait. */
+  async function take(taken: LimitEvent[]): Promise<{ limit: Limit; wait: number }[]> {
     if (taken.length === 0) return []
     const at = now()
     const counts = await counters.add(taken, at)
-    const waits = counts.map(({ count, endsAt }, i) => (count > (taken[i]?.limit.max ?? 0) ? endsAt - at : 0))
-    if (waits.some((wait) => wait > 0)) await counters.subtract(taken, at)
-    return waits
+    const full = taken.flatMap(({ limit }, i) => {
+      const { count = 0, endsAt = 0 } = counts[i] ?? {}
+      return count > limit.max ? [{ limit, wait: endsAt - at }] : []
+    })
+    if (full.length > 0) await counters.subtract(taken, at)
+    return full
   }
 
   /** Admits a request, and counts it. */
@@ -255,11 +258,9 @@ export function createGuard(settings: Settings, now: () => number, counters: Cou
 
     /** Admits a write of `size` bytes, and counts it. */
     async admitWrite(client: string, size: number) {
-      const taken = events([writes, client], [bytes, client, size])
-      const waits = await take(taken)
-      const waitFor = (limit: Limit) => waits[taken.findIndex((event) => event.limit === limit)] ?? 0
-      refuseWhile(waitFor(writes), 'too_many_requests', 'Too many texts were written from your network address.')
-      refuseWhile(waitFor(bytes), 'too_many_bytes')
+      const [full] = await take(events([writes, client], [bytes, client, size]))
+      if (full?.limit === bytes) refuseWhile(full.wait, 'too_many_bytes')
+      if (full) refuseWhile(full.wait, 'too_many_requests', 'Too many texts were written from your network address.')
     },
 
     /** Takes back the bytes of a write that was admitted and then failed. */
@@ -286,7 +287,7 @@ export function createGuard(settings: Settings, now: () => number, counters: Cou
     /** Counts a look-up that found nothing; returns the refusal to answer it with. */
     async miss(client: string): Promise<Refusal> {
       // Of a burst that was admitted as a whole, as many are told as would have been one by one.
-      refuseWhile(Math.max(0, ...(await take(lookUp(client)))), 'too_many_misses')
+      refuseWhile(Math.max(0, ...(await take(lookUp(client))).map(({ wait }) => wait)), 'too_many_misses')
       return new Refusal('not_found')
     },
 

@@ -20,7 +20,7 @@ async function readBody(request: Request, maxBytes: number, maxTextBytes: number
   const length = request.headers.get('content-length')
   if (Number(length) > maxBytes) throw tooLarge(maxTextBytes)
   // Bun refuses a request whose body could be longer than it says.
-  if (length !== null && Number(length) <= SMALL_BODY_BYTES) return new Uint8Array(await request.arrayBuffer())
+  if (length !== null && Number(length) <= SMALL_BODY_BYTES) return new Uint8Array(await request.arrayBuffer()) // Faster than `bytes()`, by a tenth of a load.
   const chunks: Uint8Array[] = []
   let size = 0
   try {

@@ -9,8 +9,25 @@ const whole = (fallback: number, minimum: number, maximum: number, description: 
 /** An origin as browsers write it, in small letters: `https://www.example.com`. */
 const isOrigin = (value: string) => /^https?:/.test(value) && URL.parse(value)?.origin === value
 
+/**
+ * The address of a database, in which no part can be meant for another: of a password that is not percent-encoded, the
+ * rest would be taken for the host or the name, and be shown as such.
+ */
+function isDatabase(value: string): boolean {
+  const url = URL.parse(value)
+  return url !== null && /^(\/[^/@?#]*)?(\?[^@#]*)?$/.test(url.pathname + url.search + url.hash) && isEncoded(url)
+}
+
+function isEncoded({ username, password }: URL): boolean {
+  try {
+    return decodeURIComponent(username + password) !== undefined
+  } catch {
+    return false
+  }
+}
+
 FormatRegistry.Set('origin', isOrigin)
-FormatRegistry.Set('database', (value) => !value.includes('://') || URL.canParse(value))
+FormatRegistry.Set('database', (value) => !value.includes('://') || isDatabase(value))
 FormatRegistry.Set('origins', (value) => value === '' || value.split(',').every((origin) => isOrigin(origin.trim())))
 
 export const settingsSchema = t.Object({
@@ -20,7 +37,7 @@ export const settingsSchema = t.Object({
     default: 'data/extextcloud.db',
     pattern: '^(?!\\w+:)|^postgres(ql)?://.',
     format: 'database',
-    form: 'the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME',
+    form: 'the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME, with USER and PASSWORD percent-encoded',
     description: 'The path of the SQLite file, `:memory:`, or the `postgres://` address of a PostgreSQL database.',
   }),
   DATABASE_CONNECTIONS: whole(

@@ -57,10 +57,10 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
       throw new Error('db:move needs the SQLite file to copy from, and a postgres:// address in DATABASE_URL.')
     }
     openForReading(from).close()
-    await change(url, (database) => upgrade(database, say))
     const { sqlite, unlock } = await openLocked(from, (database) => upgrade(database, say))
     const postgres = connect(url, UPKEEP)
     try {
+      await change(url, (database) => upgrade(database, say))
       await move(sqlite, postgres.client, say)
     } finally {
       await postgres.close()

@@ -7,8 +7,9 @@ import { counter } from './postgres-schema.ts'
 /** Counters that are kept, those that end last: what bounds their table to some 200 MB. */
 const KEPT_COUNTERS = 1_000_000
 
-/** Counters that one statement of the sweep deletes. */
+/** Counters that one statement deletes of those that have ended; and of those that are too many, to find which takes most of its time. */
 const SWEPT_AT_ONCE = 500
+const DROPPED_AT_ONCE = 50_000
 
 const now = sql.placeholder('now')
 
@@ -49,11 +50,11 @@ export function sharedCounters({ prepare }: Postgres): Counters & { sweep(now: n
   const add = batched(async (asked: readonly { event: LimitEvent; now: number }[]) => {
     const now = Math.max(...asked.map(({ now }) => now))
     const sums = new Map<string, { event: LimitEvent; amount: number }>()
-    // A statement counts each key once, so events of the same key count together, and each is told the sum up to it.
-    const before = asked.map(({ event }) => {
-      const sum = sums.get(named(event))
-      sums.set(named(event), { event, amount: (sum?.amount ?? 0) + event.amount })
-      return sum?.amount ?? 0
+    // A statement counts each key once, so events of the same key count together, and each is told the count up to it.
+    const upTo = asked.map(({ event }) => {
+      const amount = (sums.get(named(event))?.amount ?? 0) + event.amount
+      sums.set(named(event), { event, amount })
+      return amount
     })
     const added = Array.from(sums, ([key, { event, amount }]) => {
       const { max, window, lock } = event.limit
@@ -64,8 +65,8 @@ export function sharedCounters({ prepare }: Postgres): Counters & { sweep(now: n
     )
     return asked.map(({ event }, at) => {
       const { count = 0, endsAt = 0 } = counted.get(named(event)) ?? {}
-      const later = (sums.get(named(event))?.amount ?? 0) - (before[at] ?? 0) - event.amount
-      return { count: count - later, endsAt }
+      const { amount = 0 } = sums.get(named(event)) ?? {}
+      return { count: count - amount + (upTo[at] ?? 0), endsAt }
     })
   })
 
@@ -79,9 +80,12 @@ export function sharedCounters({ prepare }: Postgres): Counters & { sweep(now: n
       (SELECT key FROM ${counter} WHERE ends_at <= ${now}::bigint LIMIT ${sql.raw(`${SWEPT_AT_ONCE}`)} FOR UPDATE SKIP LOCKED)))
       RETURNING key) SELECT count(*)::int AS n FROM gone`)
 
-  const drop = prepare<{ n: number }>(sql`
-    DELETE FROM ${counter} WHERE key = ANY (ARRAY(SELECT key FROM ${counter} WHERE ends_at <= (SELECT ends_at FROM ${counter}
-      ORDER BY ends_at DESC OFFSET ${sql.raw(`${KEPT_COUNTERS}`)} LIMIT 1) FOR UPDATE SKIP LOCKED))`)
+  const dropSome = prepare<{ n: number }>(sql`
+    WITH gone AS (DELETE FROM ${counter} WHERE key = ANY (ARRAY(
+      SELECT key FROM ${counter} WHERE ends_at <= (
+        SELECT ends_at FROM ${counter} ORDER BY ends_at DESC OFFSET ${sql.raw(`${KEPT_COUNTERS}`)} LIMIT 1)
+      LIMIT ${sql.raw(`${DROPPED_AT_ONCE}`)} FOR UPDATE SKIP LOCKED))
+      RETURNING key) SELECT count(*)::int AS n FROM gone`)
 
   const named = ({ limit, key }: LimitEvent) => `${limit.name} ${key}`
   /** What this machine was last told, so that whoever is locked asks the database no more. */
@@ -119,7 +123,7 @@ export function sharedCounters({ prepare }: Postgres): Counters & { sweep(now: n
     /** Deletes what counts no more, and what the table has too many of. */
     async sweep(now) {
       while ((await sweepSome({ now }))[0]?.n) {}
-      await drop({})
+      while ((await dropSome({}))[0]?.n) {}
     },
   }
 }

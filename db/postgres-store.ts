@@ -69,7 +69,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       SELECT *, sum(size) OVER (ORDER BY n)::int AS "end" FROM json_to_recordset(${sql.placeholder('texts')}::text::json) AS text(
         n int, size int, "passwordHash" text, once boolean, "eraseTokenHash" text, now bigint, "expiresAt" bigint, "from" text)
     ), drawn AS MATERIALIZED (
-      -- A pool that rests is read once, and not by each text anew.
+      -- Where every code rests, the pool is read once, not once for each text.
       SELECT asked.*, CASE WHEN EXISTS (SELECT FROM ${code} WHERE ${rested(sql`(SELECT max(now) FROM asked)`)}) THEN
         coalesce(${draw(sql`code >= asked.from COLLATE "C"`)}, ${draw(sql`code < asked.from COLLATE "C"`)}) END AS code
       FROM asked WHERE "end" <= (SELECT ${maxStoredBytes}::bigint - sum(bytes) FROM ${stored})

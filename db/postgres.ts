@@ -122,7 +122,7 @@ export const array = (name: string) => sql`ARRAY(SELECT json_array_elements_text
 /**
  * What is asked in one turn of the event loop shares one statement: many times the rate of a statement each, whose cost
  * lies in the way there and back, and for writes in the commit. Where it fails, it fails for all of them: so nothing
- * that a client says may make it.
+ * that a client says may make it fail.
  */
 export function batched<Asked, Answer>(answer: (asked: readonly Asked[]) => Promise<Answer[]>) {
   const loader = new DataLoader(answer, { cache: false, maxBatchSize: BATCH, batchScheduleFn: setImmediate })
@@ -136,7 +136,9 @@ function asRefusal(error: unknown): unknown {
   if (!(error instanceof SQL.PostgresError)) return error
   const state = sqlState(error)
   if (state === DISK_FULL) return new Refusal('storage_full')
-  if (state === '' || PASSING.test(state) || STANDBY.test(state)) return new Refusal('busy', { retryAfter: 2 })
+  if (state === '' || PASSING.test(state) || STANDBY.test(state)) {
+    return Object.assign(new Refusal('busy', { retryAfter: 2 }), { cause: error })
+  }
   // Without its detail, which can hold the whole row.
   return new Error(`PostgreSQL ${state}: ${error.message}`)
 }

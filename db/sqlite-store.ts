@@ -9,8 +9,8 @@ import * as schema from './schema.ts'
 import { isBusy, openLocked, sqliteCode } from './sqlite.ts'
 import { randomCode, type Store, type StoreOptions } from './store.ts'
 
-/** Milliseconds that the sweep deletes before it commits and lets requests through: the commit takes many times that. */
-const SWEEP_TURN = 1
+/** Milliseconds of work before requests are let through. The sweep commits then, which takes many times that. */
+const TURN = 1
 
 /** Bytes of living texts that one sweep moves at most (see `sweep`): 6 GB a day, where texts are deleted all day long. */
 const MOVED_BYTES = 4 * 1024 * 1024
@@ -127,7 +127,7 @@ export async function openSqliteStore(
   async function measure() {
     let [texts, bytes] = [0, 0]
     for (let after = Number.MIN_SAFE_INTEGER; ; await new Promise(setImmediate)) {
-      const end = performance.now() + SWEEP_TURN
+      const end = performance.now() + TURN
       do {
         const next = measureNext.get({ after })
         if (!next?.texts) {
@@ -163,7 +163,7 @@ export async function openSqliteStore(
   async function inTurns(work: () => boolean) {
     for (let more = true; more; ) {
       more = await commit(() => {
-        const end = performance.now() + SWEEP_TURN
+        const end = performance.now() + TURN
         while (performance.now() < end) if (!work()) return false
         return true
       })
@@ -234,7 +234,7 @@ export async function openSqliteStore(
       let swept = 0
       for (let turn = 1; turn > 0; swept += turn) {
         turn = await release(() => {
-          const end = performance.now() + SWEEP_TURN
+          const end = performance.now() + TURN
           const deleted = []
           while (performance.now() < end) {
             const next = deleteNextExpired.all({ now })

@@ -69,13 +69,26 @@ test('a bad value is refused in one line that names the variable, the value and 
 test('a bad address of a database is refused without being repeated, since it may hold a password', () => {
   for (const value of [
     'postgres://user:a/secret@localhost:x/a',
+    'postgres://user:p@ss/secret@localhost/a',
+    'postgres://user:12/secret@localhost/a',
+    'postgres://user:12#secret@localhost/a',
+    'postgres://user:12?secret@localhost/a',
+    'postgres://user:100%@localhost/a',
     'mysql://user:secret@localhost/a',
     'mysql://localhost',
     'file:a.db',
   ]) {
     expect(() => readSettings({ DATABASE_URL: value })).toThrow(
-      new Error('DATABASE_URL must be the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME.'),
+      new Error(
+        'DATABASE_URL must be the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME, with USER and PASSWORD percent-encoded.',
+      ),
     )
+  }
+})
+
+test('an address of a database may have an encoded password, options, or nothing but a host', () => {
+  for (const value of ['postgres://u:a%2Fb%40%25@h:1/a?sslmode=require', 'postgresql://u@[::1]/a', 'postgres://h']) {
+    expect(readSettings({ DATABASE_URL: value }).DATABASE_URL).toBe(value)
   }
 })
 

@@ -21,7 +21,8 @@ export async function drive(url: string, connections: number, seconds: number, e
     if (body === undefined) return request
     const one = at % Number(env.SPREAD ?? 1)
     const client = env.CLIENTS ? `2001:${random()}:${random()}:${random()}::1` : `10.0.${one >> 8}.${one & 255}`
-    return { ...request, method: 'POST', headers: { ...json, 'x-client': client }, body: String(body) }
+    const headers = env.CLIENTS || env.SPREAD ? { ...json, 'x-client': client } : json
+    return { ...request, method: 'POST', headers, body: String(body) }
   }
 
   const { requests, latency, errors, timeouts, non2xx, mismatches } = await autocannon({
