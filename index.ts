@@ -389,7 +389,7 @@ async function main([command, ...args]: string[]) {
 if (import.meta.main) {
   main(process.argv.slice(2)).catch((error) => {
     const isListening = 'syscall' in error && error.syscall === 'listen'
-    console.error(`extextcloud: ${error.message}${isListening ? ' Set PORT or HOST to another.' : ''}`)
+    console.error(`extextcloud: ${error.message}${isListening ? ' Set PORT, METRICS_PORT or HOST to another.' : ''}`)
     process.exit(1)
   })
 }

@@ -37,7 +37,10 @@ test('a start that cannot be ends with one line that says why', async () => {
   const wrong: [env: Record<string, string>, line: RegExp][] = [
     [{ PORT: 'http' }, /^extextcloud: PORT is "http", but it must be a whole number from 0 to 65535\.\n$/],
     [{ DATABASE_URL: path, PORT: '0' }, /^extextcloud: Another process is using \S+: stop it first\.\n$/],
-    [{ DATABASE_URL: await filledDatabase(), PORT: port }, /^extextcloud: .*in use.* Set PORT or HOST to another\.\n$/],
+    [
+      { DATABASE_URL: await filledDatabase(), PORT: port },
+      /^extextcloud: .*in use.* Set PORT, METRICS_PORT or HOST to another\.\n$/,
+    ],
     [{ DATABASE_URL: folder }, /^extextcloud: \S.*\n$/],
     [{ DATABASE_URL: rubbish }, /^extextcloud: \S+ is not a database of extextcloud\. Nothing was changed\.\n$/],
     [{ DATABASE_URL: '/proc/extextcloud.db' }, /^extextcloud: Cannot open \/proc.*\n$/],
