@@ -9,7 +9,7 @@ import { openSqliteStore } from './sqlite-store.ts'
 
 export const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
-/** Where in the pool a code is looked for: any one is as likely as any other. */
+/** Four random letters, from the system's secure source: where in the pool the search for a free code begins. */
 export const randomCode = () => Array.from({ length: 4 }, () => LETTERS[randomInt(LETTERS.length)]).join('')
 
 /** How many codes there are, lent and free together: four letters of 52. */

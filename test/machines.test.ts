@@ -6,25 +6,15 @@ import { join } from 'node:path'
 import { SQL } from 'bun'
 import { runCommand } from '../db/commands.ts'
 import { postgresMigrations } from '../db/migrations/index.ts'
-import { CODES, type NewText, openStore } from '../db/store.ts'
+import { CODES, openStore } from '../db/store.ts'
 import { createApp } from '../index.ts'
 import { readSettings } from '../settings.ts'
 import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './postgres.ts'
 import { post, start, stopAll } from './processes.ts'
-import { errorCode, filledDatabase, HOUR, UNLIMITED } from './support.ts'
+import { errorCode, filledDatabase, HOUR, T, text, UNLIMITED } from './support.ts'
 
 const root = new URL('..', import.meta.url).pathname
-const T = Date.UTC(2030, 0, 1)
 const options = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
-
-const text = (body: string, more: Partial<NewText> = {}): NewText => ({
-  body,
-  passwordHash: null,
-  once: false,
-  eraseTokenHash: new Bun.CryptoHasher('sha256').update(body).digest() as Buffer,
-  expiresAt: T + 60_000,
-  ...more,
-})
 
 async function run(command: string, url: string, ...args: string[]): Promise<string[]> {
   const said: string[] = []

@@ -6,11 +6,10 @@ import { runCommand } from '../db/commands.ts'
 import { migrations } from '../db/migrations/index.ts'
 import { CODES, openStore } from '../db/store.ts'
 import { verifyPassword } from '../password.ts'
-import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore } from './support.ts'
+import { checkInvariant, filledDatabase, openShell, T, temporaryPath, testStore } from './support.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const FIXTURES = join(root, 'test/fixtures')
-const T = Date.UTC(2030, 0, 1)
 const limits = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
 
 /** Runs a command; returns what it said. */

@@ -2,10 +2,9 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { NewText } from '../db/store.ts'
 import { ERRORS } from '../errors.ts'
-import { SECOND, type Stored, testApp, testStore } from './support.ts'
+import { SECOND, type Stored, T, testApp, testStore } from './support.ts'
 
 const REST = 60
-const T = Date.UTC(2030, 0, 1)
 
 /** A pool so small that codes run out and come back. */
 const POOL = 20

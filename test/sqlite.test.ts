@@ -2,21 +2,8 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { CODES, type NewText, openStore } from '../db/store.ts'
-import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore } from './support.ts'
-
-const T = Date.UTC(2030, 0, 1)
-
-const hash = (name: string) => new Bun.CryptoHasher('sha256').update(name).digest() as Buffer
-
-const text = (body: string, more: Partial<NewText> = {}): NewText => ({
-  body,
-  passwordHash: null,
-  once: false,
-  eraseTokenHash: hash(body),
-  expiresAt: T + 60_000,
-  ...more,
-})
+import { CODES, openStore } from '../db/store.ts'
+import { checkInvariant, filledDatabase, hash, openShell, T, temporaryPath, testStore, text } from './support.ts'
 
 /** The bytes of all of the database's files. */
 const files = (path: string) => Buffer.concat(['', '-wal', '-shm'].map((ending) => readFileSync(path + ending)))

@@ -1,19 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { NewText } from '../db/store.ts'
-import { testStore } from './support.ts'
-
-const T = Date.UTC(2030, 0, 1)
-
-const hash = (name: string) => new Bun.CryptoHasher('sha256').update(name).digest() as Buffer
-
-const text = (body: string, more: Partial<NewText> = {}): NewText => ({
-  body,
-  passwordHash: null,
-  once: false,
-  eraseTokenHash: hash(body),
-  expiresAt: T + 60_000,
-  ...more,
-})
+import { hash, T, testStore, text } from './support.ts'
 
 test('codes are drawn from all over the pool, and no code twice', async () => {
   await using stored = await testStore()

@@ -5,7 +5,7 @@ import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { treaty } from '@elysiajs/eden'
-import { CODES, openStore, type Store, type StoreOptions } from '../db/store.ts'
+import { CODES, type NewText, openStore, type Store, type StoreOptions } from '../db/store.ts'
 import { type App, createApp } from '../index.ts'
 import { readSettings } from '../settings.ts'
 import * as postgres from './postgres.ts'
@@ -122,6 +122,22 @@ export function checkInvariant(path: string, codes = CODES) {
   }
 }
 
+/** When the tests begin, in milliseconds since 1970: far from the real now, which no test leans on. */
+export const T = Date.UTC(2030, 0, 1)
+
+/** The SHA-256 of an erase token. */
+export const hash = (token: string) => new Bun.CryptoHasher('sha256').update(token).digest() as Buffer
+
+/** A text to be stored that lives until a minute after `T`. Its erase token is its body. */
+export const text = (body: string, more: Partial<NewText> = {}): NewText => ({
+  body,
+  passwordHash: null,
+  once: false,
+  eraseTokenHash: hash(body),
+  expiresAt: T + 60_000,
+  ...more,
+})
+
 /** The environment that turns every rate limit off. */
 export const UNLIMITED = {
   REQUESTS_PER_MINUTE: '0',
@@ -149,7 +165,7 @@ export async function testApp(env: Record<string, string> = {}) {
     codeRestSeconds: settings.CODE_REST_SECONDS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
   })
-  const clock = { now: Date.UTC(2030, 0, 1) }
+  const clock = { now: T }
   const app: App = createApp(stored.store, settings, () => clock.now)
   return {
     ...stored,
