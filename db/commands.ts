@@ -2,6 +2,7 @@
 import { Database } from 'bun:sqlite'
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import type { SQL } from 'bun'
 import { downgrade, type Migratable, pendingMigrations, type Say, upgrade } from './migrate.ts'
 import { move } from './move.ts'
 import { connect, connectionError, isPostgres, migratable as postgresMigratable, withoutPassword } from './postgres.ts'
@@ -58,12 +59,12 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
     }
     openForReading(from).close()
     const { sqlite, unlock } = await openLocked(from, (database) => upgrade(database, say))
-    const postgres = connect(url, UPKEEP)
     try {
-      await change(url, (database) => upgrade(database, say))
-      await move(sqlite, postgres.client, say)
+      await withPostgres(url, async (client) => {
+        await upgrade(postgresMigratable(client), say)
+        await move(sqlite, client, say)
+      })
     } finally {
-      await postgres.close()
       sqlite.close()
       unlock()
     }
@@ -84,9 +85,7 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
   'text:erase': async (path, [code], say) => {
     await find(path, code)
     if (isPostgres(path)) {
-      const postgres = connect(path, UPKEEP)
-      await postgres.client.unsafe('UPDATE text SET expires_at = 0 WHERE code = $1', [code])
-      await postgres.close()
+      await withPostgres(path, (client) => client.unsafe('UPDATE text SET expires_at = 0 WHERE code = $1', [code]))
       return say(`Nobody can load ${code} any more. The sweep deletes it within a minute, or when a server starts.`)
     }
     using sqlite = new Database(path, { strict: true })
@@ -97,9 +96,6 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
     )
   },
 }
-
-/** A command's own connection, which may lead through a pooler. */
-const UPKEEP = { connections: 1, timeoutSeconds: 60, isPooled: true }
 
 interface FoundText {
   body: string
@@ -114,17 +110,13 @@ async function find(url: string, code = ''): Promise<FoundText> {
   if (!/^[A-Za-z]{4}$/.test(code)) throw new Error('This command needs the code of a text: four letters.')
   let found: FoundText | null | undefined
   if (isPostgres(url)) {
-    const postgres = connect(url, UPKEEP)
-    const rows = await postgres.client
-      .unsafe<FoundText[]>(
+    const rows = await withPostgres(url, (client) =>
+      client.unsafe<FoundText[]>(
         `SELECT convert_from(body, 'UTF8') AS body, (password_hash IS NOT NULL)::int AS has_password, once::int AS once,
           created_at::float8 AS created_at, expires_at::float8 AS expires_at FROM text WHERE code = $1 AND expires_at > $2::bigint`,
         [code, Date.now()],
-      )
-      .catch((error) => {
-        throw connectionError(url, error)
-      })
-      .finally(() => postgres.close())
+      ),
+    )
     found = rows[0]
   } else {
     using sqlite = openForReading(url)
@@ -184,9 +176,14 @@ async function change(url: string, work: (database: Migratable) => Promise<void>
     sqlite.close()
     return unlock()
   }
-  const postgres = connect(url, UPKEEP)
+  await withPostgres(url, (client) => work(postgresMigratable(client)))
+}
+
+/** Works on a command's own connection, which may lead through a pooler. */
+async function withPostgres<T>(url: string, work: (client: SQL) => PromiseLike<T>): Promise<T> {
+  const postgres = connect(url, { connections: 1, timeoutSeconds: 60, isPooled: true })
   try {
-    await work(postgresMigratable(postgres.client))
+    return await work(postgres.client)
   } catch (error) {
     throw connectionError(url, error)
   } finally {

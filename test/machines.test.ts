@@ -9,6 +9,7 @@ import { postgresMigrations } from '../db/migrations/index.ts'
 import { CODES, openStore } from '../db/store.ts'
 import { createApp } from '../index.ts'
 import { readSettings } from '../settings.ts'
+import { PATIENCE, poll } from './poll.ts'
 import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './postgres.ts'
 import { post, start, stopAll } from './processes.ts'
 import { errorCode, filledDatabase, HOUR, T, text, UNLIMITED } from './support.ts'
@@ -77,10 +78,7 @@ async function patient(url: string) {
     acknowledged,
     write,
     /** Until it works again. */
-    async recovers() {
-      const end = performance.now() + 10_000
-      while ((await write('back')) !== 201) expect(performance.now()).toBeLessThan(end)
-    },
+    recovers: () => poll('a write', async () => (await write('back')) === 201, 2 * PATIENCE),
     async isWhole() {
       for (const [code, body] of acknowledged) {
         expect(await (await post(server, 'load', { code })).json()).toMatchObject({ text: body })
@@ -289,10 +287,7 @@ describe.skipIf(isMissing)('several machines', () => {
         env: { ...Bun.env, DATABASE_URL: url },
       })
       const moved = () => query<{ n: number }>(url, 'SELECT count(*) AS n FROM text')[0]?.n
-      while (moved() !== 1000) {
-        expect(broken.exitCode).toBe(null)
-        await Bun.sleep(10)
-      }
+      await poll('two transactions', async () => moved() === 1000, 4 * PATIENCE)
       broken.kill('SIGKILL')
       await broken.exited
     })
@@ -519,8 +514,7 @@ describe.skipIf(isMissing)('several machines', () => {
       const there = url.replace(`:${own.port}/`, `:${standby.port}/`)
       query(there, 'ALTER SYSTEM SET default_transaction_read_only = on')
       query(there, 'DO $$ BEGIN PERFORM pg_reload_conf(); END $$')
-      const end = performance.now() + 10_000
-      while ((await write('read only')) !== 503) expect(performance.now()).toBeLessThan(end)
+      await poll('the setting', async () => (await write('read only')) === 503)
       query(there, 'ALTER SYSTEM RESET default_transaction_read_only')
       query(there, 'DO $$ BEGIN PERFORM pg_reload_conf(); END $$')
       await recovers()

@@ -3,9 +3,9 @@
 /** Milliseconds that anything may take: well below a test's own limit, at which bun kills the browser with it. */
 export const PATIENCE = 5000
 
-/** Waits until `probe` returns something true, and returns it. `what` is for the error. */
-export async function poll<R>(what: string, probe: () => Promise<R>): Promise<Truthy<R>> {
-  const end = Date.now() + PATIENCE
+/** Waits until `probe` returns something true, and returns it. `what` is for the error; `patience` is in milliseconds. */
+export async function poll<R>(what: string, probe: () => Promise<R>, patience = PATIENCE): Promise<Truthy<R>> {
+  const end = Date.now() + patience
   let failure: unknown
   while (Date.now() < end) {
     try {
