@@ -354,18 +354,7 @@ async function main([command, ...args]: string[]) {
     : Object.values(networkInterfaces()).flatMap((i) => i ?? [])) {
     if (family === 'IPv4' && !internal) console.log(`On your network: http://${address}:${server?.port}`)
   }
-  const { metrics } = watch
-  if (metrics) {
-    const routes = { '/metrics': () => metrics.answer(Date.now()) }
-    const { url } = Bun.serve({
-      port: settings.METRICS_PORT,
-      hostname: settings.HOST,
-      reusePort: false,
-      development: false,
-      routes,
-    })
-    console.log(`Metrics are at ${new URL('/metrics', url)}`)
-  }
+  if (watch.metrics) console.log(`Metrics are at ${watch.metrics.serve()}`)
   console.log(`The data is in ${whereIs(path)}`)
 
   let stopping = false

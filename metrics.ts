@@ -59,6 +59,20 @@ export function createMetrics(store: Store, settings: Settings) {
   })
   maxBytes.set(settings.MAX_STORED_BYTES)
 
+  /** All of it, in Prometheus' text format. While the database cannot be read, what it holds is as it was last known. */
+  async function answer(now: number): Promise<Response> {
+    const stored = await store.stats(now).catch(logError)
+    if (stored) {
+      texts.set(stored.texts)
+      bytes.set(stored.bytes)
+      codes.set({ state: 'resting' }, stored.resting)
+      codes.set({ state: 'free' }, CODES - stored.texts - stored.resting)
+    }
+    hashing.set({ state: 'running' }, hashes().running)
+    hashing.set({ state: 'waiting' }, hashes().waiting)
+    return new Response(await registry.metrics(), { headers: { 'content-type': registry.contentType } })
+  }
+
   return {
     request(method: string, route: string, status: number, error: ErrorCode | undefined, milliseconds: number) {
       requests.inc({ method, route, status, error: error ?? '' })
@@ -71,18 +85,18 @@ export function createMetrics(store: Store, settings: Settings) {
       lastSweep.set(now / 1000)
     },
 
-    /** All of it, in Prometheus' text format. While the database cannot be read, what it holds is as it was last known. */
-    async answer(now: number): Promise<Response> {
-      const stored = await store.stats(now).catch(logError)
-      if (stored) {
-        texts.set(stored.texts)
-        bytes.set(stored.bytes)
-        codes.set({ state: 'resting' }, stored.resting)
-        codes.set({ state: 'free' }, CODES - stored.texts - stored.resting)
-      }
-      hashing.set({ state: 'running' }, hashes().running)
-      hashing.set({ state: 'waiting' }, hashes().waiting)
-      return new Response(await registry.metrics(), { headers: { 'content-type': registry.contentType } })
+    answer,
+
+    /** Serves them on their own port. Returns the address. */
+    serve(): URL {
+      const { url } = Bun.serve({
+        port: settings.METRICS_PORT,
+        hostname: settings.HOST,
+        reusePort: false,
+        development: false,
+        routes: { '/metrics': () => answer(Date.now()) },
+      })
+      return new URL('/metrics', url)
     },
   }
 }
