@@ -19,8 +19,8 @@ let heldBytes = 0
 async function readBody(request: Request, maxBytes: number, maxTextBytes: number): Promise<Uint8Array> {
   const length = request.headers.get('content-length')
   if (Number(length) > maxBytes) throw tooLarge(maxTextBytes)
-  // Bun refuses a request whose body could be longer than it says.
-  if (length !== null && Number(length) <= SMALL_BODY_BYTES) return new Uint8Array(await request.arrayBuffer()) // Faster than `bytes()`, by a tenth of a load.
+  // Bun refuses a request whose body could be longer than it says. `bytes()` would take a tenth of a load more.
+  if (length !== null && Number(length) <= SMALL_BODY_BYTES) return new Uint8Array(await request.arrayBuffer())
   const chunks: Uint8Array[] = []
   let size = 0
   try {
