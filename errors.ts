@@ -11,6 +11,7 @@ export const ERRORS = {
   wrong_password: [401, 'The password is wrong.'],
   not_found: [404, 'There is no text with this code: it has expired, was erased or taken, or the code is mistyped.'],
   use_post: [409, 'This text can be read only once. To read it now, send a POST to the same address (curl -X POST …).'],
+  only_once: [409, 'This text can be read only once. It is there, and stays until it is asked for with take.'],
   text_too_large: [413, 'The text is too large.'],
   unsupported_media_type: [415, 'The request needs the header Content-Type: application/json.'],
   invalid: [422, 'The request is not as it must be.'],

@@ -198,17 +198,27 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       })
       .post(
         '/api/load',
-        ({ body, request }) => texts.load(who(request), { ...body, code: body.code.trim(), mayTake: true, request }),
+        ({ body: { code, password, take }, request }) =>
+          texts.load(who(request), {
+            ...{ code: code.trim(), password, request },
+            keepOnce: take === false ? 'only_once' : undefined,
+          }),
         {
           parse: ['jsonBody', 'json'],
-          body: fields({ code, password: t.Optional(password) }),
+          body: fields({
+            code,
+            password: t.Optional(password),
+            take: t.Optional(
+              t.Boolean({ description: 'Must be true or false: false leaves a text that can be read only once.' }),
+            ),
+          }),
           response: {
             200: t.Object({
               text: t.String(),
               expiresAt,
               once: t.Boolean({ description: 'Whether this load has deleted the text.' }),
             }),
-            ...answers(errorBody, [...JSON_ERRORS, ...LOAD_ERRORS]),
+            ...answers(errorBody, [...JSON_ERRORS, ...LOAD_ERRORS, 'only_once']),
           },
           detail: { summary: 'Read a text by its code' },
         },
@@ -256,7 +266,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         '/:code',
         async ({ body, params, request }) => {
           if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
-          const load = { code: params.code.trim(), password: basicPassword(request), mayTake: true, request }
+          const load = { code: params.code.trim(), password: basicPassword(request), request }
           return (await texts.load(who(request), load)).text
         },
         {
@@ -294,8 +304,8 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
             set.headers.location = `${PUBLIC_URL ?? ''}/#${code}`
             return status(302, '')
           }
-          const load = { code, password: basicPassword(request), mayTake: false, request }
-          return (await texts.load(who(request), load)).text
+          const load = { code, password: basicPassword(request), request }
+          return (await texts.load(who(request), { ...load, keepOnce: 'use_post' })).text
         },
         {
           params: t.Object({ code }),

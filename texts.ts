@@ -17,7 +17,8 @@ interface NewText {
 interface Loading {
   code: string
   password?: string
-  mayTake: boolean
+  /** The refusal of a text that can be read only once, where this load is not to take it. */
+  keepOnce?: 'use_post' | 'only_once'
   request: Request
 }
 
@@ -61,12 +62,11 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
     },
 
     /**
-     * @param mayTake whether to give, and so delete, a text that can be read only once
      * @param request says when the client has gone, who then takes nothing
      */
-    async load(client: string, { code, password, mayTake, request }: Loading) {
+    async load(client: string, { code, password, keepOnce, request }: Loading) {
       let found = await find(client, code)
-      if (found.once && !mayTake) throw new Refusal('use_post')
+      if (found.once && keepOnce) throw new Refusal(keepOnce)
       const { passwordHash } = found
       if (passwordHash !== null) {
         if (password === undefined) throw new Refusal('password_required')

@@ -115,6 +115,23 @@ test('a text that can be read only once is gone after its first load', async () 
   expect(service.query('SELECT code FROM text')).toEqual([])
 })
 
+test('a load that is not to take leaves a text that can be read only once, and gives every other', async () => {
+  await using service = await testApp()
+  const { code = '' } = (await service.api.write.post({ text: 'a', once: true, password: 'p' })).data ?? {}
+  for (const password of [undefined, 'p', 'wrong']) {
+    const asked = await service.post('/api/load', { code, password, take: false })
+    expect([asked.status, await errorCode(asked)]).toEqual([409, 'only_once'])
+  }
+  expect((await service.api.load.post({ code, password: 'p', take: true })).data).toMatchObject({
+    text: 'a',
+    once: true,
+  })
+  expect((await service.api.load.post({ code, take: false })).status).toBe(404)
+
+  const many = (await service.api.write.post({ text: 'b' })).data?.code ?? ''
+  expect((await service.api.load.post({ code: many, take: false })).data).toMatchObject({ text: 'b', once: false })
+})
+
 test('a wrong password does not take a text that can be read only once', async () => {
   await using service = await testApp()
   const { code = '' } = (await service.api.write.post({ text: 'a', once: true, password: 'p' })).data ?? {}
@@ -416,7 +433,7 @@ test('OpenAPI describes every route with every answer it gives, and every limit'
     'get /': '200 308',
     'get /health': '200 500 503',
     'post /api/write': '201 400 413 415 422 429 500 503 507',
-    'post /api/load': '200 400 401 404 413 415 422 429 500 503 507',
+    'post /api/load': '200 400 401 404 409 413 415 422 429 500 503 507',
     'post /api/erase': '204 400 404 413 415 422 429 500 503 507',
     'post /': '201 413 415 422 429 500 503 507',
     'get /{code}': '200 302 401 404 409 422 429 500 503 507',
