@@ -1,5 +1,5 @@
 /** Moves a database up and down its migrations. */
-import type { Awaitable } from '../guard.ts'
+import type { Awaitable } from './counters.ts'
 import type { Migration } from './migrations/index.ts'
 
 /** Says something to the operator, a line at a time. */

@@ -1,6 +1,6 @@
 /** The counts of limits on PostgreSQL, which all servers share. */
 import { sql } from 'drizzle-orm'
-import { type Count, type Counters, createCounters, type LimitEvent } from '../guard.ts'
+import { type Count, type Counters, createCounters, type LimitEvent } from './counters.ts'
 import { array, batched, type Postgres } from './postgres.ts'
 import { counter } from './postgres-schema.ts'
 

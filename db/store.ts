@@ -1,6 +1,6 @@
 /** The store: what can be done with texts, whichever database keeps them. */
 import { randomInt } from 'node:crypto'
-import type { Awaitable, Counters } from '../guard.ts'
+import type { Awaitable, Counters } from './counters.ts'
 import type { Say } from './migrate.ts'
 import { isPostgres } from './postgres.ts'
 import { openPostgresStore } from './postgres-store.ts'
