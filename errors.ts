@@ -1,8 +1,4 @@
-/** Every answer that is not a success: the one table from error codes to statuses and sentences. */
-import { type Static, type TSchema, Type as t } from '@sinclair/typebox'
-import { DrizzleQueryError } from 'drizzle-orm'
-import { ValidationError } from 'elysia'
-import { log } from './log.ts'
+/** Every outcome that is not a success: the one table from error codes to statuses and sentences. It imports nothing, so every layer may use it. */
 
 /** Per error code: the HTTP status, and what the user is told. Where a wait is known, a sentence about it follows. */
 export const ERRORS = {
@@ -72,7 +68,7 @@ export class Refusal extends Error {
   }
 
   /** For programs, on the JSON routes. */
-  get body(): Static<typeof errorBody> {
+  get body(): { error: { code: ErrorCode; message: string } & Pick<Details, 'issues' | 'triesLeft'> } {
     const { issues, triesLeft } = this.details
     return {
       error: {
@@ -91,99 +87,6 @@ export const invalid = (path: string, message: string) => new Refusal('invalid',
 /** The refusal of a text of more than `maxTextBytes`. */
 export const tooLarge = (maxTextBytes: number) =>
   new Refusal('text_too_large', { message: `The text is larger than ${maxTextBytes.toLocaleString('en')} bytes.` })
-
-/** The body of every JSON answer that is not a success. */
-export const errorBody = t.Object({
-  error: t.Object({
-    code: t.String({ description: 'One of the error codes of this API, for programs.' }),
-    message: t.String({ description: 'A sentence for people.' }),
-    issues: t.Optional(t.Array(t.Object({ path: t.String(), message: t.String() }))),
-    triesLeft: t.Optional(
-      t.Integer({
-        description: 'With `wrong_password`: the tries left before the text is locked for this client.',
-      }),
-    ),
-  }),
-})
-
-/** The errors that every route with a JSON body has, that writing has, that any look-up has, and that loading has. */
-export const JSON_ERRORS = ['malformed', 'unsupported_media_type', 'text_too_large', 'invalid'] as const
-export const WRITE_ERRORS = [
-  'invalid',
-  'text_too_large',
-  'unsupported_media_type',
-  'too_many_requests',
-  'too_many_bytes',
-  'busy',
-  'no_codes_left',
-  'storage_full',
-] as const
-export const LOOK_UP_ERRORS = [
-  'invalid',
-  'not_found',
-  'too_many_requests',
-  'too_many_misses',
-  'busy',
-  'storage_full',
-] as const
-export const LOAD_ERRORS = [...LOOK_UP_ERRORS, 'password_required', 'wrong_password', 'too_many_passwords'] as const
-
-/** What else OpenAPI says of an answer, by its status. */
-const HEADERS: Record<number, string> = {
-  401: ' On the raw routes with `WWW-Authenticate: Basic`.',
-  429: ' With `Retry-After` in seconds.',
-  503: ' With `Retry-After` in seconds.',
-}
-
-/** The `response` schemas, by status, of the errors that a route answers with, in the form that `body` describes. */
-export function answers<C extends ErrorCode, B extends TSchema>(body: B, codes: readonly C[]) {
-  const byStatus = Object.groupBy(new Set<ErrorCode>([...codes, 'internal']), (code) => ERRORS[code][0])
-  const schemas = Object.entries(byStatus).map(([status, codes = []]) => [
-    status,
-    {
-      ...body,
-      description: codes.map((code) => `\`${code}\`: ${ERRORS[code][1]}${HEADERS[ERRORS[code][0]] ?? ''}`).join('\n\n'),
-    },
-  ])
-  return Object.fromEntries(schemas) as { [S in (typeof ERRORS)[C | 'internal'][0]]: B }
-}
-
-const NO_ROUTE = 'There is nothing at this address. To write a text, POST it to /. To load one, GET /CODE.'
-
-/** What to answer to anything that was thrown. What is not expected is logged, and told to the user as `internal` only. */
-export function toRefusal(error: unknown, code: string | number): Refusal {
-  const cause = error instanceof Error && error.cause instanceof Refusal ? error.cause : error
-  if (cause instanceof Refusal) return cause
-  if (code === 'NOT_FOUND') return new Refusal('not_found', { message: NO_ROUTE })
-  if (code === 'PARSE') return new Refusal('malformed')
-  if (error instanceof ValidationError && error.type !== 'response') {
-    // The first of each field: the further ones only say the same in other words.
-    const issues = new Map<string, string>()
-    for (const { path, message, schema } of error.all as {
-      path: string
-      message: string
-      schema?: TSchema
-    }[]) {
-      const field = path.slice(1).replaceAll('~1', '/').replaceAll('~0', '~') // A JSON pointer, RFC 6901.
-      const isUnknown =
-        schema?.type === 'object' &&
-        Object.hasOwn(Object(error.value), field) &&
-        !Object.hasOwn(schema.properties, field)
-      const reason = isUnknown ? `There is only: ${Object.keys(schema.properties).join(', ')}.` : schema?.description
-      if (!issues.has(field)) issues.set(field, reason ?? message)
-    }
-    return new Refusal('invalid', { issues: [...issues].map(([path, message]) => ({ path, message })) })
-  }
-  logError(error)
-  return new Refusal('internal')
-}
-
-/** Logs all of an error but the values that a request brought: a failed query's message and parameters hold them. */
-export function logError(error: unknown) {
-  const cause = error instanceof DrizzleQueryError ? error.cause : error
-  if (cause instanceof Refusal) log.error(cause.cause instanceof Error ? cause.cause.message : cause.message)
-  else log.error(cause instanceof ValidationError ? new Error('An answer breaks its schema') : cause)
-}
 
 /** @param seconds a whole number */
 export function duration(seconds: number): string {

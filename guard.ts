@@ -1,9 +1,6 @@
-/** Who asks, and how much of it is too much: the client's address, and every limit. */
-
-import type { Server } from 'bun'
+/** How much is too much: every limit, and who is refused by it. */
 import type { Context } from 'elysia-rate-limit'
-import ipaddr from 'ipaddr.js'
-import { LRUCache } from 'lru-cache'
+import { siteOf } from './client.ts'
 import { type Count, type Counters, createCounters, type Limit, type LimitEvent } from './db/counters.ts'
 import { type ErrorCode, Refusal } from './errors.ts'
 import type { Settings } from './settings.ts'
@@ -25,51 +22,6 @@ const MAX_WAITING_PASSWORDS = 64
  * would otherwise guess every code within hours.
  */
 const CLIENTS_PER_SITE = 10
-
-/** Addresses whose clients are remembered, least recently seen forgotten first. */
-const REMEMBERED_ADDRESSES = 20_000
-
-/** The clients of the addresses seen last, since parsing an address takes as long as reading a text. */
-const clients = new LRUCache<string, string>({ max: REMEMBERED_ADDRESSES })
-
-/** What counts as one client: an IPv4 address, or an IPv6 /64, the least that one subscriber is given (RFC 6177). */
-export function clientKey(address: string): string | undefined {
-  const known = clients.get(address)
-  if (known !== undefined) return known
-  const client = parseAddress(address)
-  if (client !== undefined) clients.set(address, client)
-  return client
-}
-
-function parseAddress(address: string): string | undefined {
-  if (!ipaddr.IPv4.isValidFourPartDecimal(address) && !ipaddr.IPv6.isValid(address)) return undefined
-  const parsed = ipaddr.process(address)
-  return parsed instanceof ipaddr.IPv6
-    ? `${parsed.parts
-        .slice(0, 4)
-        .map((part) => part.toString(16))
-        .join(':')}::/64`
-    : parsed.toString()
-}
-
-/** The client of the last request: it is asked for several times, mostly in one go. */
-let lastRequest: Request | undefined
-let lastClient = ''
-
-/**
- * The client behind a request: the rightmost address in the trusted proxy's `header`, else the socket's address.
- * Entries further left are the client's own words. A header that holds no address there is ignored.
- */
-export function clientOf(request: Request, server: Server<unknown> | null, header: string | undefined): string {
-  if (request === lastRequest) return lastClient
-  const named = header && request.headers.get(header)?.split(',').at(-1)?.trim()
-  lastClient = (named && clientKey(named)) || clientKey(server?.requestIP(request)?.address ?? '') || 'unknown'
-  lastRequest = request
-  return lastClient
-}
-
-/** The IPv6 /48 that a client is part of; undefined for one of IPv4. */
-const siteOf = (client: string) => /^(\w+:\w+:\w+):\w+::\/64$/.exec(client)?.[1]
 
 /** Milliseconds until there is room for each of `events` beside what is counted. */
 const longestWait = (events: LimitEvent[], counts: Readonly<Count>[], now: number) =>

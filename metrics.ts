@@ -1,7 +1,8 @@
 /** What Prometheus is told on `METRICS_PORT`. Names and labels hold no code, text, password, token or address. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { logError } from './answers.ts'
 import { CODES, type Store } from './db/store.ts'
-import { type ErrorCode, logError } from './errors.ts'
+import type { ErrorCode } from './errors.ts'
 import { hashes } from './password.ts'
 import type { Settings } from './settings.ts'
 

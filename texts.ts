@@ -24,6 +24,8 @@ interface Loading {
 
 const sha256 = (token: string) => hash('sha256', token, 'buffer')
 
+export type Texts = ReturnType<typeof createTexts>
+
 /** The three operations. Each is asked by a `client`, as `clientOf` names it, and throws the refusals of `errors.ts`. */
 export function createTexts(store: Store, guard: Guard, settings: Settings, now: () => number) {
   async function find(client: string, code: string): Promise<LentText> {

@@ -1,9 +1,9 @@
 /** What the operator sees of the service: a log line for each request, and the metrics. */
 
 import type { Server } from 'bun'
+import { clientOf, networkOf } from './client.ts'
 import type { Store } from './db/store.ts'
 import type { ErrorCode } from './errors.ts'
-import { clientOf } from './guard.ts'
 import { log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import type { Settings } from './settings.ts'
@@ -95,7 +95,3 @@ function idOf(request: Request): string {
   const given = request.headers.get('x-request-id') ?? request.headers.get('fly-request-id')
   return given && /^[\w-]{8,64}$/.test(given) ? given : `${started}-${(requests++).toString(36)}`
 }
-
-/** The network of a client: enough to see an attack, too little to see a person. An IPv4 /24 or an IPv6 /48. */
-export const networkOf = (client: string): string =>
-  client.replace(/^(\d+\.\d+\.\d+)\.\d+$/, '$1.0/24').replace(/^(\w+:\w+:\w+):\w+::\/64$/, '$1::/48')

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
+import { clientKey, clientOf } from '../client.ts'
 import { createCounters } from '../db/counters.ts'
-import { clientKey, clientOf } from '../guard.ts'
 
 const socket = (address: string | null) =>
   ({ requestIP: () => address && { address, port: 1, family: 'IPv4' } }) as unknown as Parameters<typeof clientOf>[1]

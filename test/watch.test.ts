@@ -1,10 +1,10 @@
 /** What the operator sees: the log, the metrics, and whether the server is ready. */
 import { afterEach, expect, test } from 'bun:test'
 import { networkInterfaces } from 'node:os'
+import { networkOf } from '../client.ts'
 import { Refusal } from '../errors.ts'
 import { createMetrics } from '../metrics.ts'
 import { readSettings } from '../settings.ts'
-import { networkOf } from '../watch.ts'
 import { poll } from './poll.ts'
 import { post, type Server, start, stopAll, write } from './processes.ts'
 import { filledDatabase, openShell, testStore } from './support.ts'

@@ -1,0 +1,103 @@
+/** The raw routes: plain text for curl and whatever else speaks HTTP. */
+import { Type as t } from '@sinclair/typebox'
+import { Elysia, status } from 'elysia'
+import { rateLimit } from 'elysia-rate-limit'
+import { answers, LOAD_ERRORS, WRITE_ERRORS } from './answers.ts'
+import { invalid } from './errors.ts'
+import type { Guard } from './guard.ts'
+import { basicPassword, parseDuration, readText } from './request.ts'
+import { code, fields } from './schemas.ts'
+import type { Settings } from './settings.ts'
+import type { Texts } from './texts.ts'
+
+/** For OpenAPI: a raw route takes a password as HTTP Basic, or none. */
+const PASSWORD: Record<string, string[]>[] = [{}, { password: [] }]
+
+export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (request: Request) => string) {
+  const { MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
+  return (
+    new Elysia()
+      // Counted before the body is read, so these stand before the limiter.
+      .parser('textBody', ({ request }) => {
+        guard.admitRequest(who(request))
+        return readText(request, MAX_TEXT_BYTES)
+      })
+      .post(
+        '/',
+        async ({ body, query, request }) => {
+          const { code } = await texts.write(who(request), {
+            text: body,
+            expiresIn: query.expires === undefined ? undefined : parseDuration(query.expires, MAX_EXPIRY_SECONDS),
+            password: basicPassword(request),
+            once: query.once !== undefined,
+          })
+          return status(201, `${code}\n`)
+        },
+        {
+          parse: ['textBody', 'text'],
+          body: t.String(),
+          query: fields({
+            expires: t.Optional(t.String({ description: 'Must be like 90, 10m, 1h or 7d.' })),
+            once: t.Optional(t.String({ pattern: '^(1|true)?$', description: 'Must be without a value, or true.' })),
+          }),
+          response: {
+            201: t.String({ description: 'The four letters and a newline.' }),
+            ...answers(t.String(), WRITE_ERRORS),
+          },
+          detail: { summary: 'Store the body, byte for byte, and get a code', security: PASSWORD },
+        },
+      )
+      .post(
+        '/:code',
+        async ({ body, params, request }) => {
+          if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
+          const load = { code: params.code.trim(), password: basicPassword(request), request }
+          return (await texts.load(who(request), load)).text
+        },
+        {
+          parse: ['textBody', 'text'],
+          body: t.String(),
+          params: t.Object({ code }),
+          response: {
+            200: t.String(),
+            ...answers(t.String(), [...LOAD_ERRORS, 'text_too_large', 'unsupported_media_type']),
+          },
+          detail: { summary: 'Read a text, also one that can be read only once', security: PASSWORD },
+        },
+      )
+
+      .use(
+        rateLimit({
+          context: guard.requests,
+          duration: 60_000,
+          max: Number.MAX_SAFE_INTEGER, // The context refuses, in our words.
+          countFailedRequest: true,
+          generator: who,
+          headers: false,
+          scoping: 'scoped',
+        }),
+      )
+      .get(
+        '/:code',
+        async ({ params, request, set }) => {
+          const code = params.code.trim()
+          set.headers.vary = 'Origin, Accept'
+          if (request.headers.get('accept')?.includes('text/html')) {
+            set.headers.location = `${PUBLIC_URL ?? ''}/#${code}`
+            return status(302, '')
+          }
+          const load = { code, password: basicPassword(request), request }
+          return (await texts.load(who(request), { ...load, keepOnce: 'use_post' })).text
+        },
+        {
+          params: t.Object({ code }),
+          response: {
+            200: t.String(),
+            302: t.String({ description: 'A browser (it accepts text/html) is sent to the page.' }),
+            ...answers(t.String(), [...LOAD_ERRORS, 'use_post']),
+          },
+          detail: { summary: 'Read a text', security: PASSWORD },
+        },
+      )
+  )
+}

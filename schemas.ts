@@ -1,0 +1,36 @@
+/** The fields that several routes share. One that breaks its schema is answered with its description. */
+import { Type as t } from '@sinclair/typebox'
+import { MAX_PASSWORD_BYTES } from './password.ts'
+import type { Settings } from './settings.ts'
+
+/** Of these fields and no others. */
+export const fields = <T extends Parameters<typeof t.Object>[0]>(properties: T) =>
+  t.Object(properties, { additionalProperties: false })
+
+export const code = t.String({
+  pattern: '^\\s*[A-Za-z]{4}\\s*$',
+  description: 'Must be four letters, a–z or A–Z. White space around them is ignored.',
+})
+
+export const password = t.String({
+  minLength: 1,
+  maxLength: MAX_PASSWORD_BYTES,
+  description: `Must be 1 to ${MAX_PASSWORD_BYTES} bytes of UTF-8. Compared after NFC normalization.`,
+})
+
+export const eraseToken = t.String({ maxLength: 256, description: 'Must be what writing gave.' })
+
+export const expiresAt = t.String({ format: 'date-time', description: 'When the text is gone: ISO 8601, UTC.' })
+
+export const text = ({ MAX_TEXT_BYTES }: Settings) =>
+  t.String({
+    minLength: 1,
+    description: `Must be well-formed Unicode, 1 character to ${MAX_TEXT_BYTES} bytes of UTF-8.`,
+  })
+
+export const expiresIn = ({ DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS }: Settings) =>
+  t.Integer({
+    minimum: 60,
+    maximum: MAX_EXPIRY_SECONDS,
+    description: `Must be whole seconds from 60 to ${MAX_EXPIRY_SECONDS}. Without it: ${DEFAULT_EXPIRY_SECONDS}.`,
+  })
