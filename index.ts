@@ -14,8 +14,9 @@ import type { Server } from 'bun'
 import { type Context, Elysia, status } from 'elysia'
 import { rateLimit } from 'elysia-rate-limit'
 import { runCommand } from './db/commands.ts'
-import { isPostgres, withoutPassword } from './db/postgres.ts'
-import { openStore, type Store } from './db/store.ts'
+import { openStore } from './db/open.ts'
+import { isPostgres, withoutPassword } from './db/postgres/connection.ts'
+import type { Store } from './db/store.ts'
 import {
   answers,
   errorBody,

@@ -5,8 +5,14 @@ import { basename, dirname, join, resolve } from 'node:path'
 import type { SQL } from 'bun'
 import { downgrade, type Migratable, pendingMigrations, type Say, upgrade } from './migrate.ts'
 import { move } from './move.ts'
-import { connect, connectionError, isPostgres, migratable as postgresMigratable, withoutPassword } from './postgres.ts'
-import { migratable, openForReading, openLocked } from './sqlite.ts'
+import {
+  connect,
+  connectionError,
+  isPostgres,
+  migratable as postgresMigratable,
+  withoutPassword,
+} from './postgres/connection.ts'
+import { migratable, openForReading, openLocked } from './sqlite/connection.ts'
 
 const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void | Promise<void>> = {
   'db:upgrade': async (url, _args, say) => {

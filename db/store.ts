@@ -2,10 +2,7 @@
 import { randomInt } from 'node:crypto'
 import type { Awaitable, Counters } from './counters.ts'
 import type { Say } from './migrate.ts'
-import { isPostgres } from './postgres.ts'
-import { openPostgresStore } from './postgres-store.ts'
 import type * as schema from './schema.ts'
-import { openSqliteStore } from './sqlite-store.ts'
 
 export const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
@@ -73,10 +70,3 @@ export interface Store {
   /** Finishes what is waiting to be committed, and closes the database. */
   close(): Promise<void>
 }
-
-/**
- * Opens the database at `url` (a `postgres://` address, the path of an SQLite file, or `:memory:`) and migrates it.
- * @throws an Error of one line where that cannot be done
- */
-export const openStore = (url: string, options: StoreOptions): Promise<Store> =>
-  isPostgres(url) ? openPostgresStore(url, options) : openSqliteStore(url, options)

@@ -4,10 +4,10 @@ import DataLoader from 'dataloader'
 import { fillPlaceholders, type SQL as Statement, sql } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import pLimit from 'p-limit'
-import { Refusal } from '../errors.ts'
-import type { Migratable } from './migrate.ts'
-import { postgresMigrations } from './migrations/index.ts'
-import type { ServerOptions } from './store.ts'
+import { Refusal } from '../../errors.ts'
+import type { Migratable } from '../migrate.ts'
+import type { ServerOptions } from '../store.ts'
+import { migrations } from './migrations/index.ts'
 
 /** Milliseconds after which a statement that has not begun gives up. */
 const PATIENCE = 1000
@@ -151,7 +151,7 @@ export function connectionError(url: string, error: unknown): unknown {
 
 /** The table `migration` has a row for each migration that is applied. */
 export const migratable = (client: SQL): Migratable => ({
-  migrations: postgresMigrations,
+  migrations,
   applied: () => appliedTo(client),
   step: (statements, from, to) =>
     client.begin(async (transaction) => {

@@ -3,11 +3,11 @@
 import type { Database } from 'bun:sqlite'
 import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
-import { Refusal } from '../errors.ts'
-import { upgrade } from './migrate.ts'
-import * as schema from './schema.ts'
-import { isBusy, openLocked, sqliteCode } from './sqlite.ts'
-import { randomCode, type Store, type StoreOptions } from './store.ts'
+import { Refusal } from '../../errors.ts'
+import { upgrade } from '../migrate.ts'
+import * as schema from '../schema.ts'
+import { randomCode, type Store, type StoreOptions } from '../store.ts'
+import { isBusy, openLocked, sqliteCode } from './connection.ts'
 
 /** Milliseconds of work before requests are let through. The sweep commits then, which takes many times that. */
 const TURN = 1

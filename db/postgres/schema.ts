@@ -1,4 +1,4 @@
-/** The tables of `schema.ts` as PostgreSQL has them, and two more that it needs where many machines share it. */
+/** The tables of `../schema.ts` as PostgreSQL has them, and two more that it needs where many machines share it. */
 import { sql } from 'drizzle-orm'
 import * as t from 'drizzle-orm/pg-core'
 

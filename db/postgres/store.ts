@@ -1,11 +1,11 @@
 /** The store on PostgreSQL: every statement that the server runs there. Any number of servers may share one database. */
 import { type SQL, sql } from 'drizzle-orm'
-import { Refusal } from '../errors.ts'
-import { upgrade } from './migrate.ts'
-import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './postgres.ts'
-import { sharedCounters } from './postgres-counters.ts'
-import { code, stored, text } from './postgres-schema.ts'
-import { type LentText, type NewText, randomCode, type Store, type StoreOptions } from './store.ts'
+import { Refusal } from '../../errors.ts'
+import { upgrade } from '../migrate.ts'
+import { type LentText, type NewText, randomCode, type Store, type StoreOptions } from '../store.ts'
+import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './connection.ts'
+import { sharedCounters } from './counters.ts'
+import { code, stored, text } from './schema.ts'
 
 /** Texts that one statement of the sweep deletes: some milliseconds' work. */
 const SWEPT_AT_ONCE = 500
