@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import type { Awaitable, Counters } from './counters.ts'
 import type { Say } from './migrate.ts'
-import type * as schema from './schema.ts'
+import type { text } from './schema.ts'
 
 export const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
@@ -12,8 +12,9 @@ export const randomCode = () => Array.from({ length: 4 }, () => LETTERS[randomIn
 /** How many codes there are, lent and free together: four letters of 52. */
 export const CODES = LETTERS.length ** 4
 
-export type NewText = Omit<typeof schema.text.$inferInsert, 'code' | 'createdAt'>
-export type LentText = typeof schema.text.$inferSelect
+export type LentText = typeof text.$inferSelect
+/** What the writer says of a text: every column, so that none is forgotten. */
+export type NewText = Omit<LentText, 'code' | 'createdAt'>
 
 /** What a database server beyond the process may do at most. */
 export interface ServerOptions {

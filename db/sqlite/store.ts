@@ -1,13 +1,19 @@
 /** The store on SQLite: what becomes of texts and codes there. */
-import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns, gt, lte, type Placeholder, type SQL, sql, type Table } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { Refusal } from '../../errors.ts'
 import { upgrade } from '../migrate.ts'
 import * as schema from '../schema.ts'
-import { randomCode, type Store, type StoreOptions } from '../store.ts'
+import { type LentText, randomCode, type Store, type StoreOptions } from '../store.ts'
 import { asRefusal, groupCommit, TURN } from './commit.ts'
 import { openLocked } from './connection.ts'
 import { createRemains } from './remains.ts'
+
+/** A placeholder for each column of a table, of the column's name. */
+const placeholders = <T extends Table>(table: T) =>
+  Object.fromEntries(Object.keys(getTableColumns(table)).map((column) => [column, sql.placeholder(column)])) as {
+    [Column in keyof T['$inferSelect'] & string]: Placeholder<Column>
+  }
 
 /**
  * Opens the database at `path` (a file, or `:memory:`), migrates it, and keeps other servers out of it.
@@ -41,18 +47,7 @@ export async function openSqliteStore(
     )
     .returning()
     .prepare()
-  const insertText = db
-    .insert(text)
-    .values({
-      code: sql.placeholder('code'),
-      body: sql.placeholder('body'),
-      passwordHash: sql.placeholder('passwordHash'),
-      once: sql.placeholder('once'),
-      eraseTokenHash: sql.placeholder('eraseTokenHash'),
-      createdAt: now,
-      expiresAt: sql.placeholder('expiresAt'),
-    })
-    .prepare()
+  const insertText = db.insert(text).values(placeholders(text)).prepare()
   const deleteLiving = texts(
     and(
       eq(text.code, sql.placeholder('code')),
@@ -64,10 +59,7 @@ export async function openSqliteStore(
   const deleteNextExpired = texts(
     sql`rowid = (SELECT rowid FROM ${text} WHERE ${lte(text.expiresAt, now)} ORDER BY ${text.expiresAt} LIMIT 1)`,
   )
-  const returnCode = db
-    .insert(code)
-    .values({ code: sql.placeholder('code'), restsUntil: sql.placeholder('restsUntil') })
-    .prepare()
+  const returnCode = db.insert(code).values(placeholders(code)).prepare()
   const countResting = sqlite.query<{ n: number }, { now: number }>(
     'SELECT count(*) AS n FROM code WHERE rests_until > $now',
   )
@@ -121,7 +113,7 @@ export async function openSqliteStore(
     const restsUntil = now + codeRestSeconds * 1000
     const deleted = await commit(() => {
       const deleted = deleteTexts()
-      for (const { code } of deleted) returnCode.run({ code, restsUntil })
+      for (const { code } of deleted) returnCode.run({ code, restsUntil } satisfies typeof schema.code.$inferSelect)
       return deleted
     })
     if (deleted.length === 0) return 0
@@ -155,7 +147,7 @@ export async function openSqliteStore(
       try {
         code = await commit(() => {
           const code = drawCode(now)
-          if (code !== undefined) insertText.run({ ...added, code, now })
+          if (code !== undefined) insertText.run({ ...added, code, createdAt: now } satisfies LentText)
           return code
         })
       } catch (error) {
