@@ -3,10 +3,22 @@ import { Database } from 'bun:sqlite'
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { SQL } from 'bun'
+import { and, eq, gt, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { downgrade, type Migratable, pendingMigrations, type Say, upgrade } from './migrate.ts'
 import { move } from './move.ts'
-import { connect, connectionError, isPostgres, migratable as postgresMigratable, withoutPassword } from './postgres.ts'
-import { migratable, openForReading, openLocked } from './sqlite.ts'
+import {
+  connect,
+  connectionError,
+  fillable,
+  isPostgres,
+  migratable as postgresMigratable,
+  withoutPassword,
+} from './postgres/connection.ts'
+import { readText, type TextRow } from './postgres/rows.ts'
+import { text } from './schema.ts'
+import { migratable, openForReading, openLocked } from './sqlite/connection.ts'
+import type { LentText } from './store.ts'
 
 const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void | Promise<void>> = {
   'db:upgrade': async (url, _args, say) => {
@@ -72,13 +84,7 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
 
   'text:find': async (path, [code], say) => {
     const found = await find(path, code)
-    const time = (milliseconds: number) => new Date(milliseconds).toISOString()
-    say(`written     ${time(found.created_at)}`)
-    say(`expires     ${time(found.expires_at)}`)
-    say(`password    ${found.has_password ? 'yes' : 'no'}`)
-    say(`only once   ${found.once ? 'yes' : 'no'}`)
-    // As JSON, for what controls a terminal must not come through.
-    say(`text        ${JSON.stringify(found.body)}`)
+    for (const tell of Object.values(TOLD)) if (tell) say(tell(found))
   },
 
   // By ending its time: the server's own sweep then deletes it, returns the code and clears the bytes.
@@ -97,35 +103,38 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
   },
 }
 
-interface FoundText {
-  body: string
-  has_password: number
-  once: number
-  created_at: number
-  expires_at: number
+const time = (milliseconds: number) => new Date(milliseconds).toISOString()
+const yesOrNo = (is: boolean) => (is ? 'yes' : 'no')
+
+/** What an operator is told of each column; nothing where that is null. */
+const TOLD: Record<keyof LentText, ((found: LentText) => string) | null> = {
+  code: null,
+  createdAt: ({ createdAt }) => `written     ${time(createdAt)}`,
+  expiresAt: ({ expiresAt }) => `expires     ${time(expiresAt)}`,
+  passwordHash: ({ passwordHash }) => `password    ${yesOrNo(passwordHash !== null)}`,
+  once: ({ once }) => `only once   ${yesOrNo(once)}`,
+  eraseTokenHash: null,
+  // As JSON, for what controls a terminal must not come through.
+  body: ({ body }) => `text        ${JSON.stringify(body)}`,
 }
 
 /** The living text under `code`. Throws an Error of one line where there is none. */
-async function find(url: string, code = ''): Promise<FoundText> {
+async function find(url: string, code = ''): Promise<LentText> {
   if (!/^[A-Za-z]{4}$/.test(code)) throw new Error('This command needs the code of a text: four letters.')
-  let found: FoundText | null | undefined
+  let found: LentText | undefined
   if (isPostgres(url)) {
-    const rows = await withPostgres(url, (client) =>
-      client.unsafe<FoundText[]>(
-        `SELECT convert_from(body, 'UTF8') AS body, (password_hash IS NOT NULL)::int AS has_password, once::int AS once,
-          created_at::float8 AS created_at, expires_at::float8 AS expires_at FROM text WHERE code = $1 AND expires_at > $2::bigint`,
-        [code, Date.now()],
-      ),
+    const living = fillable(
+      sql`SELECT ${readText()} FROM text WHERE code = ${sql.placeholder('code')} AND expires_at > ${sql.placeholder('now')}::bigint`,
     )
-    found = rows[0]
+    const [row] = await withPostgres(url, (client) => client.unsafe<TextRow[]>(...living({ code, now: Date.now() })))
+    if (row) found = { ...row, body: row.body.toString() }
   } else {
     using sqlite = openForReading(url)
-    found = sqlite
-      .query<FoundText, [string, number]>(
-        `SELECT body, password_hash IS NOT NULL AS has_password, once, created_at, expires_at
-         FROM text WHERE code = ? AND expires_at > ?`,
-      )
-      .get(code, Date.now())
+    found = drizzle(sqlite, { casing: 'snake_case' })
+      .select()
+      .from(text)
+      .where(and(eq(text.code, code), gt(text.expiresAt, Date.now())))
+      .get()
   }
   if (!found) throw new Error(`There is no text with the code ${code}.`)
   return found

@@ -1,9 +1,31 @@
 /** Moves a database up and down its migrations. */
 import type { Awaitable } from './counters.ts'
-import type { Migration } from './migrations/index.ts'
 
 /** Says something to the operator, a line at a time. */
 export type Say = (line: string) => void
+
+/** A migration as the list of an engine has it. */
+export interface Listed {
+  /** What its files are named: `NAME.sql` is the way up, `NAME.down.sql` the way down. */
+  name: string
+  /** What to tell the operator before the way up, where it takes a while. */
+  announce?: string
+  /** A query of one row that counts, by name, what the way down cannot keep. */
+  losses?: string
+}
+
+export interface Migration extends Listed {
+  up: string
+  down: string
+}
+
+/** The migrations of a list with the SQL of their files, by the files' names. */
+export const withSql = (list: Listed[], files: Record<string, string>): Migration[] =>
+  list.map((migration) => {
+    const [up, down] = [files[`${migration.name}.sql`], files[`${migration.name}.down.sql`]]
+    if (!up || !down) throw new Error(`The migration ${migration.name} lacks a file.`)
+    return { ...migration, up, down }
+  })
 
 /** A database as the migrations see it. */
 export interface Migratable {

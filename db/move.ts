@@ -1,31 +1,39 @@
 /** Copies a SQLite file's texts and rests to PostgreSQL: `db:move FROM`. */
 import type { Database } from 'bun:sqlite'
-import type { SQL } from 'bun'
+import type { SQL as Client } from 'bun'
+import { getTableColumns, gt, type SQL, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Say } from './migrate.ts'
+import { fillable } from './postgres/connection.ts'
+import { type TextRow, textColumns, textValues } from './postgres/rows.ts'
+import { text } from './schema.ts'
 
 /** Rows that one statement copies: a broken move goes on from there. */
 const AT_ONCE = 500
 
-interface TextRow {
-  code: string
-  body: Uint8Array
-  password_hash: string | null
-  once: number
-  erase_token_hash: Uint8Array
-  created_at: number
-  expires_at: number
-}
+const value = (column: keyof TextRow, type: SQL) => sql`${sql.placeholder(column)}::${type}`
+const add = fillable(sql`
+  WITH drawn AS (DELETE FROM code WHERE code = ${value('code', sql`text`)} RETURNING code),
+    counted AS (UPDATE stored SET bytes = bytes + octet_length(${value('body', sql`bytea`)})
+      WHERE part = 0 AND EXISTS (SELECT FROM drawn)),
+    added AS (INSERT INTO text (${textColumns}) SELECT ${textValues(value)} FROM drawn RETURNING code)
+  SELECT EXISTS (SELECT FROM added UNION ALL SELECT FROM text
+    WHERE code = ${value('code', sql`text`)} AND erase_token_hash = ${value('eraseTokenHash', sql`bytea`)}) AS same`)
 
 /**
- * Copies every text, with its expiry, password hash and erase token, and every rest of a code. What is there already is
+ * Copies every text, with all that belongs to it, and every rest of a code. What is there already is
  * left alone, so a move that was broken off is simply run again.
  * @throws an Error of one line where a code has another text there, or the counts do not agree afterwards
  */
-export async function move(from: Database, to: SQL, say: Say) {
-  const texts = from.query<TextRow, { after: string }>(
-    `SELECT code, CAST(body AS BLOB) AS body, password_hash, once, erase_token_hash, created_at, expires_at
-     FROM text WHERE code > $after ORDER BY code LIMIT ${AT_ONCE}`,
-  )
+export async function move(from: Database, to: Client, say: Say) {
+  const db = drizzle(from, { casing: 'snake_case' })
+  const texts = db
+    .select({ ...getTableColumns(text), body: sql<Uint8Array>`CAST(${text.body} AS BLOB)` })
+    .from(text)
+    .where(gt(text.code, sql.placeholder('after')))
+    .orderBy(text.code)
+    .limit(AT_ONCE)
+    .prepare()
   const counted = { texts: 0, bytes: 0, rests: 0 }
   for (let after = ''; ; ) {
     const rows = texts.all({ after })
@@ -37,21 +45,7 @@ export async function move(from: Database, to: SQL, say: Say) {
     await to.begin(async (transaction) => {
       for (const row of rows) {
         const [same] = await transaction.unsafe<{ same: boolean }[]>(
-          `WITH drawn AS (DELETE FROM code WHERE code = $1 RETURNING code),
-            counted AS (UPDATE stored SET bytes = bytes + octet_length($2::bytea) WHERE part = 0 AND EXISTS (SELECT FROM drawn)),
-            added AS (INSERT INTO text SELECT code, $2::bytea, $3::text, $4::boolean, $5::bytea, $6::bigint, $7::bigint
-              FROM drawn RETURNING code)
-          SELECT EXISTS (SELECT FROM added UNION ALL
-            SELECT FROM text WHERE code = $1 AND erase_token_hash = $5::bytea) AS same`,
-          [
-            row.code,
-            Buffer.from(row.body),
-            row.password_hash,
-            row.once === 1,
-            Buffer.from(row.erase_token_hash),
-            row.created_at,
-            row.expires_at,
-          ],
+          ...add({ ...row, body: Buffer.from(row.body) } satisfies TextRow),
         )
         if (!same?.same) throw new Error(`Another text has the code ${row.code} there: the databases cannot be joined.`)
       }

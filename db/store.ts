@@ -2,10 +2,7 @@
 import { randomInt } from 'node:crypto'
 import type { Awaitable, Counters } from './counters.ts'
 import type { Say } from './migrate.ts'
-import { isPostgres } from './postgres.ts'
-import { openPostgresStore } from './postgres-store.ts'
-import type * as schema from './schema.ts'
-import { openSqliteStore } from './sqlite-store.ts'
+import type { text } from './schema.ts'
 
 export const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
@@ -15,8 +12,9 @@ export const randomCode = () => Array.from({ length: 4 }, () => LETTERS[randomIn
 /** How many codes there are, lent and free together: four letters of 52. */
 export const CODES = LETTERS.length ** 4
 
-export type NewText = Omit<typeof schema.text.$inferInsert, 'code' | 'createdAt'>
-export type LentText = typeof schema.text.$inferSelect
+export type LentText = typeof text.$inferSelect
+/** What the writer says of a text: every column, so that none is forgotten. */
+export type NewText = Omit<LentText, 'code' | 'createdAt'>
 
 /** What a database server beyond the process may do at most. */
 export interface ServerOptions {
@@ -73,10 +71,3 @@ export interface Store {
   /** Finishes what is waiting to be committed, and closes the database. */
   close(): Promise<void>
 }
-
-/**
- * Opens the database at `url` (a `postgres://` address, the path of an SQLite file, or `:memory:`) and migrates it.
- * @throws an Error of one line where that cannot be done
- */
-export const openStore = (url: string, options: StoreOptions): Promise<Store> =>
-  isPostgres(url) ? openPostgresStore(url, options) : openSqliteStore(url, options)

@@ -2,7 +2,8 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { CODES, openStore } from '../db/store.ts'
+import { openStore } from '../db/open.ts'
+import { CODES } from '../db/store.ts'
 import { checkInvariant, filledDatabase, hash, openShell, T, temporaryPath, testStore, text } from './support.ts'
 
 /** The bytes of all of the database's files. */

@@ -1,6 +1,7 @@
-/** The tables of `schema.ts` as PostgreSQL has them, and two more that it needs where many machines share it. */
+/** The tables of `../schema.ts` as PostgreSQL has them, and two more that it needs where many machines share it. */
 import { sql } from 'drizzle-orm'
 import * as t from 'drizzle-orm/pg-core'
+import type * as sqlite from '../schema.ts'
 
 /** Ordered by bytes, whatever the language of the database. */
 const letters = t.customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' })
@@ -59,3 +60,17 @@ export const counter = t.pgTable(
   },
   (counter) => [t.index('counter_ends_at').on(counter.endsAt)],
 )
+
+/** The columns that two tables do not both have, with the same values. */
+type Unlike<A, B> = {
+  [Column in keyof A | keyof B]: Same<Get<A, Column>, Get<B, Column>> extends true ? never : Column
+}[keyof A | keyof B]
+type Get<Row, Column> = Column extends keyof Row ? Row[Column] : never
+type Same<A, B> = [A, B] extends [B, A] ? true : false
+type None<Columns extends never> = Columns
+
+/** Does not compile, and names the columns, where the two engines do not have the same. The body is bytes here. */
+export type Agreement = [
+  None<Unlike<typeof code.$inferSelect, typeof sqlite.code.$inferSelect>>,
+  None<Exclude<Unlike<typeof text.$inferSelect, typeof sqlite.text.$inferSelect>, 'body'>>,
+]

@@ -1,8 +1,8 @@
 /** The counts of limits on PostgreSQL, which all servers share. */
 import { sql } from 'drizzle-orm'
-import { type Count, type Counters, createCounters, type LimitEvent } from './counters.ts'
-import { array, batched, type Postgres } from './postgres.ts'
-import { counter } from './postgres-schema.ts'
+import { type Count, type Counters, createCounters, type LimitEvent } from '../counters.ts'
+import { array, batched, type Postgres } from './connection.ts'
+import { counter } from './schema.ts'
 
 /** Counters that are kept, those that end last: what bounds their table to some 200 MB. */
 const KEPT_COUNTERS = 1_000_000

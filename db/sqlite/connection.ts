@@ -2,8 +2,8 @@
 import { Database } from 'bun:sqlite'
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Migratable } from './migrate.ts'
-import { migrations } from './migrations/index.ts'
+import type { Migratable } from '../migrate.ts'
+import { migrations } from '../migrations/index.ts'
 
 export const MEMORY = ':memory:'
 

@@ -1,19 +1,18 @@
 /** The store on PostgreSQL: every statement that the server runs there. Any number of servers may share one database. */
 import { type SQL, sql } from 'drizzle-orm'
-import { Refusal } from '../errors.ts'
-import { upgrade } from './migrate.ts'
-import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './postgres.ts'
-import { sharedCounters } from './postgres-counters.ts'
-import { code, stored, text } from './postgres-schema.ts'
-import { type LentText, type NewText, randomCode, type Store, type StoreOptions } from './store.ts'
+import { Refusal } from '../../errors.ts'
+import { upgrade } from '../migrate.ts'
+import { type NewText, randomCode, type Store, type StoreOptions } from '../store.ts'
+import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './connection.ts'
+import { sharedCounters } from './counters.ts'
+import { jsonColumns, readText, type TextRow, textColumns, textValues, toJson } from './rows.ts'
+import { code, stored, text } from './schema.ts'
 
 /** Texts that one statement of the sweep deletes: some milliseconds' work. */
 const SWEPT_AT_ONCE = 500
 
 /** The most bytes of a text that shares its statement with others. */
 const LARGE_BYTES = 65_536
-
-type TextRow = Omit<LentText, 'body'> & { body: Buffer | null }
 
 interface Written {
   hasRoom: boolean
@@ -47,11 +46,9 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
     throw connectionError(url, error)
   }
 
-  const findAll = postgres.prepare<TextRow>(
-    sql`SELECT ${text.code} AS "code", CASE WHEN octet_length(${text.body}) <= ${sql.placeholder('largest')}::int THEN ${text.body} END AS "body",
-      ${text.passwordHash} AS "passwordHash", ${text.once} AS "once", ${text.eraseTokenHash} AS "eraseTokenHash",
-      ${text.createdAt}::float8 AS "createdAt", ${text.expiresAt}::float8 AS "expiresAt"
-      FROM ${text} WHERE ${text.code} = ANY (${array('codes')})`,
+  const smallBody = sql`CASE WHEN octet_length(${text.body}) <= ${sql.placeholder('largest')}::int THEN ${text.body} END`
+  const findAll = postgres.prepare<Omit<TextRow, 'body'> & { body: Buffer | null }>(
+    sql`SELECT ${readText(smallBody)} FROM ${text} WHERE ${text.code} = ANY (${array('codes')})`,
   )
   /** Without the body, where that is large. */
   const find = batched(async (codes: readonly string[]) => {
@@ -63,14 +60,14 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   // Codes that others are about to take are passed over. The random draw begins anew at the end of the pool.
   const rested = (at: SQL) => sql`(${code.restsUntil} IS NULL OR ${code.restsUntil} <= ${at})`
   const draw = (where: SQL) =>
-    sql`(SELECT code FROM ${code} WHERE ${where} AND ${rested(sql`asked.now`)} ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED)`
+    sql`(SELECT code FROM ${code} WHERE ${where} AND ${rested(sql`asked."createdAt"`)} ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED)`
   const writeAll = postgres.prepare<Written>(sql`
     WITH asked AS MATERIALIZED (
       SELECT *, sum(size) OVER (ORDER BY n)::int AS "end" FROM json_to_recordset(${sql.placeholder('texts')}::text::json) AS text(
-        n int, size int, "passwordHash" text, once boolean, "eraseTokenHash" text, now bigint, "expiresAt" bigint, "from" text)
+        n int, size int, "from" text, ${jsonColumns})
     ), drawn AS MATERIALIZED (
       -- Where every code rests, the pool is read once, not once for each text.
-      SELECT asked.*, CASE WHEN EXISTS (SELECT FROM ${code} WHERE ${rested(sql`(SELECT max(now) FROM asked)`)}) THEN
+      SELECT asked.*, CASE WHEN EXISTS (SELECT FROM ${code} WHERE ${rested(sql`(SELECT max("createdAt") FROM asked)`)}) THEN
         coalesce(${draw(sql`code >= asked.from COLLATE "C"`)}, ${draw(sql`code < asked.from COLLATE "C"`)}) END AS code
       FROM asked WHERE "end" <= (SELECT ${maxStoredBytes}::bigint - sum(bytes) FROM ${stored})
     ), lent AS MATERIALIZED (
@@ -82,18 +79,20 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       UPDATE ${stored} SET bytes = bytes + lent_bytes
       FROM (SELECT sum(size) AS lent_bytes FROM lent HAVING count(*) > 0) AS lent WHERE part = ${PART}
     ), added AS (
-      INSERT INTO ${text} (code, body, password_hash, once, erase_token_hash, created_at, expires_at)
-      SELECT code, substring(${sql.placeholder('bodies')}::bytea FROM "end" - size + 1 FOR size), "passwordHash", once,
-        decode("eraseTokenHash", 'hex'), now, "expiresAt" FROM lent
+      INSERT INTO ${text} (${textColumns}) SELECT ${textValues((column) =>
+        column === 'body'
+          ? sql`substring(${sql.placeholder('bodies')}::bytea FROM "end" - size + 1 FOR size)`
+          : sql`${sql.identifier(column)}`,
+      )} FROM lent
     ) SELECT drawn.n IS NOT NULL AS "hasRoom", drawn.code IS NOT NULL AS "isFree", lent.code
       FROM asked LEFT JOIN drawn USING (n) LEFT JOIN lent USING (n) ORDER BY n`)
   const writeSome = (texts: readonly { added: NewText; body: Buffer; now: number }[]) =>
     writeAll({
       bodies: Buffer.concat(texts.map(({ body }) => body)),
       texts: JSON.stringify(
-        texts.map(({ added: { body: _, eraseTokenHash, ...added }, body, now }, n) => ({
-          ...added,
-          ...{ n, size: body.byteLength, eraseTokenHash: eraseTokenHash.toString('hex'), now, from: randomCode() },
+        texts.map(({ added, body, now }, n) => ({
+          ...{ n, size: body.byteLength, from: randomCode() },
+          ...toJson({ ...added, createdAt: now }),
         })),
       ),
     })

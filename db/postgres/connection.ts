@@ -4,10 +4,10 @@ import DataLoader from 'dataloader'
 import { fillPlaceholders, type SQL as Statement, sql } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import pLimit from 'p-limit'
-import { Refusal } from '../errors.ts'
-import type { Migratable } from './migrate.ts'
-import { postgresMigrations } from './migrations/index.ts'
-import type { ServerOptions } from './store.ts'
+import { Refusal } from '../../errors.ts'
+import type { Migratable } from '../migrate.ts'
+import type { ServerOptions } from '../store.ts'
+import { migrations } from './migrations/index.ts'
 
 /** Milliseconds after which a statement that has not begun gives up. */
 const PATIENCE = 1000
@@ -56,7 +56,6 @@ export function connect(
     })
   let client = open()
   const atOnce = pLimit(connections)
-  const dialect = new PgDialect({ casing: 'snake_case' })
 
   /** Drops every connection, and lets the next statement open new ones: nothing else ends one whose other end is gone. */
   function reconnect(lost: SQL) {
@@ -102,9 +101,8 @@ export function connect(
 
     /** A statement that is run again and again, each time with other values for its placeholders. */
     prepare<Row>(statement: Statement) {
-      const { sql, params } = dialect.sqlToQuery(statement)
-      return (values: Record<string, unknown>): Promise<Row[]> =>
-        run((client) => client.unsafe<Row[]>(sql, fillPlaceholders(params, values)))
+      const fill = fillable(statement)
+      return (values: Record<string, unknown>): Promise<Row[]> => run((client) => client.unsafe<Row[]>(...fill(values)))
     },
 
     /** The client itself, for what may take longer than a request. */
@@ -114,6 +112,14 @@ export function connect(
 
     close: () => client.close({ timeout: 1 }),
   }
+}
+
+const dialect = new PgDialect({ casing: 'snake_case' })
+
+/** Makes what `unsafe` takes of a statement and the values of its placeholders. */
+export function fillable(statement: Statement) {
+  const { sql, params } = dialect.sqlToQuery(statement)
+  return (values: Record<string, unknown>): [sql: string, values: unknown[]] => [sql, fillPlaceholders(params, values)]
 }
 
 /** The placeholder of an array of strings, which comes as JSON. */
@@ -151,7 +157,7 @@ export function connectionError(url: string, error: unknown): unknown {
 
 /** The table `migration` has a row for each migration that is applied. */
 export const migratable = (client: SQL): Migratable => ({
-  migrations: postgresMigrations,
+  migrations,
   applied: () => appliedTo(client),
   step: (statements, from, to) =>
     client.begin(async (transaction) => {

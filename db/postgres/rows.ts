@@ -1,0 +1,43 @@
+/** The rows of the table `text` on PostgreSQL, by lists that are made from the table, so that no column is left out. */
+import { getTableColumns, type SQL, sql } from 'drizzle-orm'
+import { toSnakeCase } from 'drizzle-orm/casing'
+import { text } from './schema.ts'
+
+export type TextRow = typeof text.$inferSelect
+type Column = keyof TextRow
+
+const types = getTableColumns(text)
+const columns = Object.keys(types) as Column[]
+const list = (of: readonly Column[], each: (column: Column) => SQL) => sql.join(of.map(each), sql`, `)
+
+/** For `INSERT INTO text (…)`. */
+export const textColumns = list(columns, (column) => sql.identifier(toSnakeCase(column)).getSQL())
+
+/** For what is inserted, in the order of `textColumns`: the value of each column is what `each` says. */
+export const textValues = (each: (column: Column, type: SQL) => SQL) =>
+  list(columns, (column) => each(column, sql.raw(types[column].getSQLType())))
+
+/** For `SELECT …`, as a `TextRow`: `bigint` as a number, since it would come as a string. */
+export const readText = (body: SQL = text.body.getSQL()) =>
+  list(columns, (column) => {
+    const value =
+      column === 'body' ? body : types[column].dataType === 'number' ? sql`${types[column]}::float8` : types[column]
+    return sql`${value} AS ${sql.identifier(column)}`
+  })
+
+/** What travels as JSON when many texts are written at once: all but the code, which is yet to be drawn, and the body. */
+const inJson = columns.filter((column) => column !== 'code' && column !== 'body')
+
+/** For `json_to_recordset(…) AS text(…)`, which reads what `toJson` makes. */
+export const jsonColumns = list(
+  inJson,
+  (column) => sql`${sql.identifier(column)} ${sql.raw(types[column].getSQLType())}`,
+)
+
+export const toJson = (row: Omit<TextRow, 'code' | 'body'>) =>
+  Object.fromEntries(
+    inJson.map((column) => {
+      const value = row[column as keyof typeof row]
+      return [column, Buffer.isBuffer(value) ? `\\x${value.toString('hex')}` : value]
+    }),
+  )
