@@ -7,7 +7,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, w
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CODES, openStore } from '../../db/store.ts'
-import { checkInvariant, getCluster, isMissing, query, stopCluster } from '../postgres.ts'
+import { checkInvariant, getCluster, isMissing, query, stopCluster } from '../support/postgres.ts'
 import { drive as autocannon } from './autocannon.ts'
 
 const chosen = process.argv.slice(2)
