@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { errorCode, HOUR, SECOND, testApp } from './support.ts'
+import { errorCode, HOUR, SECOND, testApp } from './support/support.ts'
 
 test('a text is loaded with the four letters that writing it gave', async () => {
   await using service = await testApp()

@@ -2,8 +2,8 @@
 import { afterEach, expect, test } from 'bun:test'
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { load, start, stopAll, write } from './processes.ts'
-import { checkInvariant, filledDatabase, temporaryPath } from './support.ts'
+import { load, start, stopAll, write } from './support/processes.ts'
+import { checkInvariant, filledDatabase, temporaryPath } from './support/support.ts'
 
 afterEach(stopAll)
 

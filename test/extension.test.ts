@@ -13,10 +13,19 @@ import {
   FirefoxPopup,
   type Kind,
   type Page,
-} from './browsers.ts'
-import { askFor, builtExtension, describeIn, isReady, loadedText, openExtension, tells, writtenCode } from './homes.ts'
-import { poll } from './poll.ts'
-import { type TestServer, testServer } from './server.ts'
+} from './support/browsers.ts'
+import {
+  askFor,
+  builtExtension,
+  describeIn,
+  isReady,
+  loadedText,
+  openExtension,
+  tells,
+  writtenCode,
+} from './support/homes.ts'
+import { poll } from './support/poll.ts'
+import { type TestServer, testServer } from './support/server.ts'
 
 setDefaultTimeout(BROWSER_TEST)
 

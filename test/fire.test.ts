@@ -3,10 +3,10 @@ import { afterEach, expect, test } from 'bun:test'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { poll } from './poll.ts'
-import { load, post, type Server, start, stopAll, write } from './processes.ts'
-import { canMount, NAMESPACE } from './small-disk.ts'
-import { checkInvariant, filledDatabase, temporaryPath } from './support.ts'
+import { poll } from './support/poll.ts'
+import { load, post, type Server, start, stopAll, write } from './support/processes.ts'
+import { canMount, NAMESPACE } from './support/small-disk.ts'
+import { checkInvariant, filledDatabase, temporaryPath } from './support/support.ts'
 
 afterEach(stopAll)
 

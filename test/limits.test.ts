@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { errorCode, HOUR, MINUTE, SECOND, testApp } from './support.ts'
+import { errorCode, HOUR, MINUTE, SECOND, testApp } from './support/support.ts'
 
 const from = (client: string) => ({ 'x-client': client })
 const [guesser, bystander] = [from('192.0.2.1'), from('192.0.2.2')]

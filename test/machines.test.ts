@@ -10,10 +10,10 @@ import { migrations } from '../db/postgres/migrations/index.ts'
 import { CODES } from '../db/store.ts'
 import { createApp } from '../index.ts'
 import { readSettings } from '../settings.ts'
-import { PATIENCE, poll } from './poll.ts'
-import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './postgres.ts'
-import { post, start, stopAll } from './processes.ts'
-import { errorCode, filledDatabase, HOUR, T, text, UNLIMITED } from './support.ts'
+import { PATIENCE, poll } from './support/poll.ts'
+import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './support/postgres.ts'
+import { post, start, stopAll } from './support/processes.ts'
+import { errorCode, filledDatabase, HOUR, T, text, UNLIMITED } from './support/support.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const options = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }

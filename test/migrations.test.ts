@@ -7,7 +7,7 @@ import { migrations } from '../db/migrations/index.ts'
 import { openStore } from '../db/open.ts'
 import { CODES } from '../db/store.ts'
 import { verifyPassword } from '../password.ts'
-import { checkInvariant, filledDatabase, openShell, T, temporaryPath, testStore } from './support.ts'
+import { checkInvariant, filledDatabase, openShell, T, temporaryPath, testStore } from './support/support.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const FIXTURES = join(root, 'test/fixtures')

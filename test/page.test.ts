@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import axe from 'axe-core'
 import jsQR from 'jsqr'
 import lighthouse from 'lighthouse'
-import { BROWSER_TEST, CHROMIUM, type ChromiumPage } from './browsers.ts'
+import { BROWSER_TEST, CHROMIUM, type ChromiumPage } from './support/browsers.ts'
 import {
   askFor,
   describeIn,
@@ -17,10 +17,10 @@ import {
   tells,
   write,
   writtenCode,
-} from './homes.ts'
-import { poll } from './poll.ts'
-import { type TestServer, testServer } from './server.ts'
-import { temporaryPath } from './support.ts'
+} from './support/homes.ts'
+import { poll } from './support/poll.ts'
+import { type TestServer, testServer } from './support/server.ts'
+import { temporaryPath } from './support/support.ts'
 
 setDefaultTimeout(BROWSER_TEST)
 

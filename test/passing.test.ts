@@ -1,8 +1,8 @@
 /** Passing a text from one home to another: the page, the extension, curl, Chromium, Firefox. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { BROWSER_TEST, CHROMIUM, FIREFOX, type Kind } from './browsers.ts'
-import { describeIn, load, openExtension, openPage, write } from './homes.ts'
-import { type TestServer, testServer } from './server.ts'
+import { BROWSER_TEST, CHROMIUM, FIREFOX, type Kind } from './support/browsers.ts'
+import { describeIn, load, openExtension, openPage, write } from './support/homes.ts'
+import { type TestServer, testServer } from './support/server.ts'
 
 setDefaultTimeout(BROWSER_TEST)
 

@@ -1,7 +1,7 @@
 /** The same behaviour on PostgreSQL: the same files run once more, over stores there. */
 import { afterAll, beforeAll, describe } from 'bun:test'
-import { isMissing } from './postgres.ts'
-import { usePostgres } from './support.ts'
+import { isMissing } from './support/postgres.ts'
+import { usePostgres } from './support/support.ts'
 
 describe.skipIf(isMissing)('on PostgreSQL', () => {
   beforeAll(() => usePostgres(true))

@@ -2,9 +2,9 @@ import { afterEach, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
-import { load, post, start, stopAll, write } from './processes.ts'
-import { canMount, NAMESPACE } from './small-disk.ts'
-import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore } from './support.ts'
+import { load, post, start, stopAll, write } from './support/processes.ts'
+import { canMount, NAMESPACE } from './support/small-disk.ts'
+import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore } from './support/support.ts'
 
 afterEach(stopAll)
 

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { NewText } from '../db/store.ts'
 import { ERRORS } from '../errors.ts'
-import { SECOND, type Stored, T, testApp, testStore } from './support.ts'
+import { SECOND, type Stored, T, testApp, testStore } from './support/support.ts'
 
 const REST = 60
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { testApp } from './support.ts'
+import { testApp } from './support/support.ts'
 
 // One real server and real curl: these routes exist for what people type.
 let service: Awaited<ReturnType<typeof testApp>>

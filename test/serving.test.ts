@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { testApp } from './support.ts'
+import { testApp } from './support/support.ts'
 
 const from = { 'x-client': '192.0.2.1' }
 

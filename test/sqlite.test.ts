@@ -4,7 +4,16 @@ import { expect, test } from 'bun:test'
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { openStore } from '../db/open.ts'
 import { CODES } from '../db/store.ts'
-import { checkInvariant, filledDatabase, hash, openShell, T, temporaryPath, testStore, text } from './support.ts'
+import {
+  checkInvariant,
+  filledDatabase,
+  hash,
+  openShell,
+  T,
+  temporaryPath,
+  testStore,
+  text,
+} from './support/support.ts'
 
 /** The bytes of all of the database's files. */
 const files = (path: string) => Buffer.concat(['', '-wal', '-shm'].map((ending) => readFileSync(path + ending)))

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { hash, T, testStore, text } from './support.ts'
+import { hash, T, testStore, text } from './support/support.ts'
 
 test('codes are drawn from all over the pool, and no code twice', async () => {
   await using stored = await testStore()

@@ -5,9 +5,9 @@ import { networkOf } from '../client.ts'
 import { Refusal } from '../errors.ts'
 import { createMetrics } from '../metrics.ts'
 import { readSettings } from '../settings.ts'
-import { poll } from './poll.ts'
-import { post, type Server, start, stopAll, write } from './processes.ts'
-import { filledDatabase, openShell, testStore } from './support.ts'
+import { poll } from './support/poll.ts'
+import { post, type Server, start, stopAll, write } from './support/processes.ts'
+import { filledDatabase, openShell, testStore } from './support/support.ts'
 
 afterEach(stopAll)
 

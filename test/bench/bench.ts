@@ -8,7 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openStore } from '../../db/open.ts'
 import { CODES } from '../../db/store.ts'
-import { checkInvariant, getCluster, isMissing, query, stopCluster } from '../postgres.ts'
+import { checkInvariant, getCluster, isMissing, query, stopCluster } from '../support/postgres.ts'
 import { drive as autocannon } from './autocannon.ts'
 
 const chosen = process.argv.slice(2)

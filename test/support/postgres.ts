@@ -4,9 +4,9 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SQL } from 'bun'
-import { upgrade } from '../db/migrate.ts'
-import { migratable } from '../db/postgres/connection.ts'
-import { LETTERS } from '../db/store.ts'
+import { upgrade } from '../../db/migrate.ts'
+import { migratable } from '../../db/postgres/connection.ts'
+import { LETTERS } from '../../db/store.ts'
 
 const [programs = ''] = [...new Bun.Glob('/usr/lib/postgresql/*/bin').scanSync({ onlyFiles: false, absolute: true })]
   .sort()

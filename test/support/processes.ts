@@ -1,7 +1,7 @@
 /** The real server as a process of its own, and what a client says to it. */
 import { UNLIMITED } from './support.ts'
 
-const root = new URL('..', import.meta.url).pathname
+const root = new URL('../..', import.meta.url).pathname
 
 const started: Bun.Subprocess[] = []
 

@@ -1,6 +1,6 @@
 /** The real server for the tests in browsers: on a port of its own, over a store of its own, with a clock that can be put forward. */
-import { createApp } from '../index.ts'
-import { readSettings } from '../settings.ts'
+import { createApp } from '../../index.ts'
+import { readSettings } from '../../settings.ts'
 import { testStore, UNLIMITED } from './support.ts'
 
 export type TestServer = Awaited<ReturnType<typeof testServer>>

@@ -5,10 +5,10 @@ import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { treaty } from '@elysiajs/eden'
-import { openStore } from '../db/open.ts'
-import { CODES, type NewText, type Store, type StoreOptions } from '../db/store.ts'
-import { type App, createApp } from '../index.ts'
-import { readSettings } from '../settings.ts'
+import { openStore } from '../../db/open.ts'
+import { CODES, type NewText, type Store, type StoreOptions } from '../../db/store.ts'
+import { type App, createApp } from '../../index.ts'
+import { readSettings } from '../../settings.ts'
 import * as postgres from './postgres.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-test-'))

@@ -1,7 +1,7 @@
 /** The client's homes, the web page and the extension, in each browser; and what a person does there. */
 import { afterAll, afterEach, beforeAll, describe, expect } from 'bun:test'
-import { buildExtension } from '../build.ts'
-import type messages from '../extension/_locales/en/messages.json'
+import { buildExtension } from '../../build.ts'
+import type messages from '../../extension/_locales/en/messages.json'
 import type { Browser, Kind, Page } from './browsers.ts'
 import type { TestServer } from './server.ts'
 import { temporaryPath } from './support.ts'
