@@ -45,9 +45,33 @@ export function clientOf(request: Request, server: Server<unknown> | null, heade
   return lastClient
 }
 
-/** The IPv6 /48 that a client is part of; undefined for one of IPv4. */
-export const siteOf = (client: string) => /^(\w+:\w+:\w+):\w+::\/64$/.exec(client)?.[1]
+/** A network that a client is part of, and how many times as much as a client it may do. */
+export interface Network {
+  name: string
+  clients: number
+}
 
-/** The network of a client: enough to see an attack, too little to see a person. An IPv4 /24 or an IPv6 /48. */
+const NO_NETWORKS: readonly Network[] = []
+
+/**
+ * The networks above a client, each with ten times what the level below has: an IPv4 /24; an IPv6 /48, which is what one
+ * site is given (RFC 6177), and a /32, which is what a provider is. Private addresses have none: an office or a home
+ * that runs its own server is one network, and its members are known.
+ */
+export function networksOf(client: string): readonly Network[] {
+  const v4 = /^((\d+)\.(\d+)\.\d+)\.\d+$/.exec(client)
+  if (v4) return isPrivate(client) ? NO_NETWORKS : [{ name: `${v4[1]}.0/24`, clients: 10 }]
+  const v6 = /^((\w+:\w+):\w+):\w+::\/64$/.exec(client)
+  if (!v6 || isPrivate(client.slice(0, -3))) return NO_NETWORKS
+  return [
+    { name: `${v6[1]}::/48`, clients: 10 },
+    { name: `${v6[2]}::/32`, clients: 100 },
+  ]
+}
+
+const isPrivate = (address: string) =>
+  /^(private|loopback|linkLocal|uniqueLocal|carrierGradeNat|unspecified)$/.test(ipaddr.parse(address).range())
+
+/** The network that the log names: enough to see an attack, too little to see a person. */
 export const networkOf = (client: string): string =>
   client.replace(/^(\d+\.\d+\.\d+)\.\d+$/, '$1.0/24').replace(/^(\w+:\w+:\w+):\w+::\/64$/, '$1::/48')

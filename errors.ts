@@ -5,11 +5,13 @@ export const ERRORS = {
   malformed: [400, 'The request body is not valid JSON.'],
   password_required: [401, 'This text has a password.'],
   wrong_password: [401, 'The password is wrong.'],
+  cross_site: [403, 'Another site’s page asked for this. Open the address itself.'],
   not_found: [404, 'There is no text with this code: it has expired, was erased or taken, or the code is mistyped.'],
   use_post: [409, 'This text can be read only once. To read it now, send a POST to the same address (curl -X POST …).'],
   only_once: [409, 'This text can be read only once. It is there, and stays until it is asked for with take.'],
   text_too_large: [413, 'The text is too large.'],
   unsupported_media_type: [415, 'The request needs the header Content-Type: application/json.'],
+  wrong_host: [421, 'This server has another name.'],
   invalid: [422, 'The request is not as it must be.'],
   too_many_requests: [429, 'Too many requests came from your network address.'],
   too_many_misses: [
@@ -84,9 +86,9 @@ export class Refusal extends Error {
 /** The refusal of a field that is not as it must be. */
 export const invalid = (path: string, message: string) => new Refusal('invalid', { issues: [{ path, message }] })
 
-/** The refusal of a text of more than `maxTextBytes`. */
-export const tooLarge = (maxTextBytes: number) =>
-  new Refusal('text_too_large', { message: `The text is larger than ${maxTextBytes.toLocaleString('en')} bytes.` })
+/** The refusal of a text, or whatever else, of more than `maxBytes`. */
+export const tooLarge = (maxBytes: number, what = 'text') =>
+  new Refusal('text_too_large', { message: `The ${what} is larger than ${maxBytes.toLocaleString('en')} bytes.` })
 
 /** @param seconds a whole number */
 export function duration(seconds: number): string {

@@ -1,10 +1,9 @@
 /** The raw routes: plain text for curl and whatever else speaks HTTP. */
 import { Type as t } from '@sinclair/typebox'
 import { Elysia, status } from 'elysia'
-import { rateLimit } from 'elysia-rate-limit'
 import { answers, LOAD_ERRORS, WRITE_ERRORS } from './answers.ts'
-import { invalid } from './errors.ts'
-import type { Guard } from './guard.ts'
+import { invalid, tooLarge } from './errors.ts'
+import { createLimiter, type Guard } from './guard.ts'
 import { basicPassword, parseDuration, readText } from './request.ts'
 import { code, fields } from './schemas.ts'
 import type { Settings } from './settings.ts'
@@ -19,8 +18,9 @@ export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (
     new Elysia()
       // Counted before the body is read, so these stand before the limiter.
       .parser('textBody', ({ request }) => {
-        guard.admitRequest(who(request))
-        return readText(request, MAX_TEXT_BYTES)
+        const client = who(request)
+        guard.admitRequest(client)
+        return readText(request, { client, maxBytes: MAX_TEXT_BYTES, tooLarge: () => tooLarge(MAX_TEXT_BYTES) })
       })
       .post(
         '/',
@@ -66,17 +66,7 @@ export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (
         },
       )
 
-      .use(
-        rateLimit({
-          context: guard.requests,
-          duration: 60_000,
-          max: Number.MAX_SAFE_INTEGER, // The context refuses, in our words.
-          countFailedRequest: true,
-          generator: who,
-          headers: false,
-          scoping: 'scoped',
-        }),
-      )
+      .use(createLimiter(guard.requests, who))
       .get(
         '/:code',
         async ({ params, request, set }) => {

@@ -1,38 +1,75 @@
 /** How a request is read where Elysia's own parsers would lose bytes, read without bound, or answer unclearly. */
-import { duration, invalid, Refusal, tooLarge } from './errors.ts'
+import { duration, invalid, Refusal } from './errors.ts'
 
 /** Refuses bytes that are not UTF-8, and keeps a byte order mark as the text's own. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Bytes of bodies that may be held at a time while the rest of them arrives: what slow senders can take of the memory. */
+/**
+ * Bytes of bodies that may be held at a time while the rest of them arrives: what slow senders can take of the memory.
+ * And of one client's, so that it takes eight to keep others out.
+ */
 const MAX_HELD_BYTES = 128 * 1024 * 1024
+const MAX_HELD_BYTES_OF_CLIENT = MAX_HELD_BYTES / 8
+
+/** How long a body may be under way: half a minute, and what its bytes take on a slow line. */
+const BODY_PATIENCE = 30_000
+const SLOWEST_BYTES_PER_MILLISECOND = 16
 
 /**
  * Bytes of a body that is read however much is held, so that a flood of large ones stops no load and no short text. One
  * that says that it is no larger is awaited as a whole: reading it as a stream costs more than all the rest of a load.
  */
-const SMALL_BODY_BYTES = 16_384
+export const SMALL_BODY_BYTES = 16_384
 
 let heldBytes = 0
+const heldOf = new Map<string, number>()
 
-/** The body, of at most `maxBytes`. Throws the refusal `text_too_large` as soon as that is known, and `busy`. */
-async function readBody(request: Request, maxBytes: number, maxTextBytes: number): Promise<Uint8Array> {
+function hold(client: string, bytes: number) {
+  heldBytes += bytes
+  const held = (heldOf.get(client) ?? 0) + bytes
+  if (held > 0) heldOf.set(client, held)
+  else heldOf.delete(client)
+  return held
+}
+
+/** Who sends a body, and how much of one. */
+export interface Sender {
+  client: string
+  /** The most bytes that the body may have. */
+  maxBytes: number
+  /** The refusal of a larger one. */
+  tooLarge: () => Refusal
+}
+
+/** The body. Throws the refusal of one that is too large as soon as that is known, and `busy`. */
+async function readBody(request: Request, { client, maxBytes, tooLarge }: Sender): Promise<Uint8Array> {
   const length = request.headers.get('content-length')
-  if (Number(length) > maxBytes) throw tooLarge(maxTextBytes)
+  if (Number(length) > maxBytes) throw tooLarge()
   // Bun refuses a request whose body could be longer than it says. `bytes()` would take a tenth of a load more.
   if (length !== null && Number(length) <= SMALL_BODY_BYTES) return new Uint8Array(await request.arrayBuffer())
   const chunks: Uint8Array[] = []
+  const reader = request.body?.getReader()
+  const ends = performance.now() + BODY_PATIENCE
   let size = 0
+  const timer = setInterval(() => {
+    if (performance.now() > ends + size / SLOWEST_BYTES_PER_MILLISECOND) void reader?.cancel().catch(() => {})
+  }, 1000)
   try {
-    for await (const chunk of request.body ?? []) {
-      size += chunk.byteLength
-      heldBytes += chunk.byteLength
-      if (size > maxBytes) throw tooLarge(maxTextBytes)
-      if (heldBytes > MAX_HELD_BYTES && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
-      chunks.push(chunk)
+    for (;;) {
+      const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
+      if (performance.now() > ends + size / SLOWEST_BYTES_PER_MILLISECOND)
+        throw new Refusal('busy', { retryAfter: 5, message: 'The text came too slowly.' })
+      if (done) break
+      size += value.byteLength
+      const held = hold(client, value.byteLength)
+      if (size > maxBytes) throw tooLarge()
+      const isFull = heldBytes > MAX_HELD_BYTES || held > MAX_HELD_BYTES_OF_CLIENT
+      if (isFull && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
+      chunks.push(value)
     }
   } finally {
-    heldBytes -= size
+    clearInterval(timer)
+    hold(client, -size)
   }
   return Buffer.concat(chunks)
 }
@@ -40,18 +77,55 @@ async function readBody(request: Request, maxBytes: number, maxTextBytes: number
 /** Fields that a JSON body may have: more than any route knows, and few enough to be named in an answer. */
 const MAX_FIELDS = 16
 
+/** Bytes of a JSON body that stand outside its strings: what the fields' names and values need between them, and room. */
+const MAX_BARE_BYTES = 4096
+
+/**
+ * Whether a JSON body has no more in it than fields can: what parsing costs depends on how many values there are, and a
+ * million empty objects cost seconds and gigabytes. Looks at bytes alone, from string to string.
+ */
+function isFlat(body: Uint8Array): boolean {
+  let bare = 0
+  for (let at = 0, strings = 0; ; strings++) {
+    const opening = body.indexOf(QUOTE, at)
+    bare += (opening < 0 ? body.length : opening) - at
+    if (bare > MAX_BARE_BYTES || strings > 4 * MAX_FIELDS) return false
+    if (opening < 0) return true
+    at = endOfString(body, opening)
+    if (at < 0) return true // The parser refuses a string without an end.
+  }
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+/** The place behind the string that begins at `opening`; -1 where it does not end. */
+function endOfString(body: Uint8Array, opening: number): number {
+  for (let at = opening + 1; ; at++) {
+    at = body.indexOf(QUOTE, at)
+    if (at < 0) return -1
+    let backslashes = 0
+    while (body[at - 1 - backslashes] === BACKSLASH) backslashes++
+    if (backslashes % 2 === 0) return at + 1
+  }
+}
+
 /**
  * The fields of the JSON body. A value that is an object or array itself comes as null, since no field is one, and a
  * validator that meets it nested a million deep dies of it.
  * Throws the refusals `unsupported_media_type`, `text_too_large`, `malformed`, `invalid` and `busy`.
  */
-export async function readJson(request: Request, maxTextBytes: number): Promise<Record<string, unknown>> {
+export async function readJson(request: Request, sender: Sender): Promise<Record<string, unknown>> {
   const mediaType = request.headers.get('content-type')
   if (mediaType !== 'application/json' && mediaType?.split(';')[0]?.trim().toLowerCase() !== 'application/json') {
     throw new Refusal('unsupported_media_type')
   }
-  // A byte of text takes up to six in JSON (\u0000), and the other fields need a little room.
-  const body = await readBody(request, 6 * maxTextBytes + 16_384, maxTextBytes)
+  const body = await readBody(request, sender)
+  if (!isFlat(body)) {
+    const [first] = body.subarray(body.findIndex((byte) => byte > 0x20))
+    if (first !== 0x7b && first !== 0x5b) throw new Refusal('malformed') // Neither { nor [.
+    throw invalid('body', `Must be an object of at most ${MAX_FIELDS} fields, none of them an object or array.`)
+  }
   let parsed: unknown
   try {
     parsed = JSON.parse(utf8.decode(body))
@@ -72,13 +146,13 @@ export async function readJson(request: Request, maxTextBytes: number): Promise<
  * The body as text, whatever its media type says (curl claims a form), unless it is wrapped in a multipart form.
  * Throws the refusals `unsupported_media_type`, `text_too_large`, `invalid` and `busy`.
  */
-export async function readText(request: Request, maxTextBytes: number): Promise<string> {
+export async function readText(request: Request, sender: Sender): Promise<string> {
   if (/^multipart\//i.test(request.headers.get('content-type') ?? '')) {
     throw new Refusal('unsupported_media_type', {
       message: 'Send the text itself, not a form: curl --data-binary @FILE …',
     })
   }
-  const body = await readBody(request, maxTextBytes, maxTextBytes)
+  const body = await readBody(request, sender)
   try {
     return utf8.decode(body)
   } catch {

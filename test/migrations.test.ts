@@ -198,7 +198,7 @@ for (const fixture of new Bun.Glob('*.db.gz').scanSync(FIXTURES)) {
     const store = await openStore(path, limits)
     const [plain, secret] = [await store.load('aaaa', T), await store.load('ZZZZ', T)]
     expect([plain?.body, plain?.once, secret?.body, secret?.once]).toEqual(['plain 부엌', false, 'secret', true])
-    expect(await verifyPassword('password', secret?.passwordHash ?? '')).toBe(true)
+    expect(await verifyPassword('password', secret?.passwordHash ?? '', '192.0.2.1')).toBe(true)
     expect(await store.erase('aaaa', createHash('sha256').update('token').digest(), T)).toBe(true)
     expect(await store.stats(T)).toMatchObject({ texts: 1, resting: 2 })
     await store.close()

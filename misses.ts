@@ -1,0 +1,200 @@
+/** Guessing: what counts as a miss, whose misses add up, and who may look up no more. */
+import { LRUCache } from 'lru-cache'
+import { type Network, networksOf } from './client.ts'
+import type { Count, Counters, Limit, LimitEvent } from './db/counters.ts'
+import { CODES } from './db/store.ts'
+import { duration, Refusal } from './errors.ts'
+import { DAY, events, HOUR, longestWait, longestWaitAfter, MINUTE, refuseWhile, take } from './limits.ts'
+
+/** How long a client that misses too often is refused: for the first time within a day, the second, and each further one. */
+const LOCKS = [HOUR, 4 * HOUR, DAY]
+
+/**
+ * A client has this many hours' misses in a day, whether or not some are taken back, and a network this many hours' of
+ * its own: they bound who guesses slowly, just below the limit of an hour.
+ */
+const HOURS_A_DAY = 3
+const NETWORK_HOURS_A_DAY = 2
+
+/**
+ * A network that is over its misses refuses clients with a miss of their own alone, so that nobody locks out a carrier's
+ * customers. Those without one may miss this share of a client's misses together, in an hour: more come only from
+ * whoever has many addresses, and then it refuses all.
+ */
+const FIRST_MISSES = 1 / 2
+
+/** Of one client and code a miss counts once in this time: asking again tells nothing. */
+const COUNTED_ONCE = 10 * MINUTE
+
+/** Clients and letters whose misses are remembered. */
+const REMEMBERED = 20_000
+
+/** Strangers' texts that guessing may find in a day, all clients together, before everyone's misses become fewer. */
+const FOUND_A_DAY = 1
+/** The least share of its misses that a client keeps, however much guessing there is: 3 of 20. */
+const LEAST_SHARE = 3 / 20
+
+/** All clients' misses are counted in parts of the last hour, so that they are not forgotten all at once. */
+const PART = 10 * MINUTE
+const PARTS = HOUR / PART
+const everybody: Limit = { name: 'all-misses', max: Number.MAX_SAFE_INTEGER, window: HOUR + PART }
+const locks: Limit = { name: 'miss-locks', max: Number.MAX_SAFE_INTEGER, window: DAY }
+
+/** The limit in words. */
+export const describeMisses = (perHour: number) =>
+  `${perHour} codes without a text asked for in an hour, and ${HOURS_A_DAY * perHour} in a day, fewer while there is much ` +
+  `guessing; then none for ${LOCKS.map((lock) => duration(lock / 1000)).join(', the next time within a day for ')}`
+
+/**
+ * The misses of all clients. A client may make `perHour` of them, 0 for no limit.
+ * @param living how many texts there are: the more, the more of them guessing finds
+ */
+export function createMisses(perHour: number, now: () => number, counters: Counters, living: () => number) {
+  /** By client and letters, capitals aside: when each way to write them was last counted. */
+  const remembered = new LRUCache<string, Map<string, number>>({ max: REMEMBERED })
+  const keyOf = (client: string, code: string) => `${client} ${code.toLowerCase()}`
+
+  let share = 1
+  let shareUntil = 0
+
+  /**
+   * The share of its misses that a client has now: all of them, until those of the last hour, all clients together,
+   * would find more than `FOUND_A_DAY`; then the fewer the more.
+   */
+  function shareNow(): number {
+    if (now() < shareUntil && now() > shareUntil - MINUTE) return share
+    const part = Math.floor(now() / PART)
+    const parts = Array.from({ length: PARTS + 1 }, (_, ago): [Limit, string] => [everybody, `${part - ago}`])
+    const lately = counters.known(events(...parts), now()).reduce((sum, { count }) => sum + count, 0)
+    const foundADay = (24 * lately * living()) / CODES
+    share = Math.max(LEAST_SHARE, Math.min(1, FOUND_A_DAY / foundADay))
+    shareUntil = now() + 1000
+    return share
+  }
+
+  const limit = (name: string, window: number, times: number, more: Partial<Limit> = {}): Limit => ({
+    ...{ name, window, ...more },
+    max: perHour && Math.max(1, Math.round(perHour * times * shareNow())),
+  })
+
+  /** What a client is counted by: the hour first. */
+  const ownEvents = (client: string, lock?: number) =>
+    events(
+      [limit('misses', HOUR, 1, { lock, longestLock: DAY }), client],
+      [limit('day-misses', DAY, HOURS_A_DAY), client],
+    )
+  const networkEvents = ({ name, clients }: Network) =>
+    events(
+      [limit('network-misses', HOUR, clients), name],
+      [limit('network-day-misses', DAY, NETWORK_HOURS_A_DAY * clients), name],
+    )
+  const firstEvents = ({ name, clients }: Network) =>
+    events([limit('first-misses', HOUR, (FIRST_MISSES * clients) / 10), name])
+
+  /** Milliseconds that a client must wait before it may look anything up, by what `count` says of each event. */
+  function waitOf(client: string, count: (events: LimitEvent[]) => readonly Readonly<Count>[]): number {
+    const own = ownEvents(client)
+    if (own.length === 0) return 0
+    const counts = count(own)
+    const hasMissed = (counts[0]?.count ?? 0) > 0
+    let wait = longestWait(own, counts, now())
+    for (const network of networksOf(client)) {
+      const together = networkEvents(network)
+      const full = longestWait(together, count(together), now())
+      if (full === 0) continue
+      const first = firstEvents(network)
+      wait = Math.max(wait, hasMissed ? full : Math.min(full, longestWait(first, count(first), now())))
+    }
+    return wait
+  }
+
+  /**
+   * Counts a miss. Throws the refusal `too_many_misses` where it is one too many: of a burst that was admitted as a
+   * whole, as many are told as would have been one by one.
+   */
+  async function count(client: string, code: string) {
+    const missed = remembered.get(keyOf(client, code)) ?? new Map<string, number>()
+    const before = missed.get(code)
+    if (perHour === 0 || (before !== undefined && Math.abs(now() - before) < COUNTED_ONCE)) return
+    missed.set(code, now())
+    remembered.set(keyOf(client, code), missed)
+
+    const at = now()
+    const lockEvent = events([locks, client])
+    const [locked] = await counters.read(lockEvent, at)
+    const own = ownEvents(client, LOCKS[Math.min(locked?.count ?? 0, LOCKS.length - 1)])
+    const networks = networksOf(client).map((network) => ({ network, together: networkEvents(network) }))
+    const counted = [...own, ...networks.flatMap(({ together }) => together)]
+    const counts = await counters.add(counted, at)
+    const misses = counts[0]?.count ?? 0
+    const isFull = (events: LimitEvent[]) =>
+      longestWaitAfter(events, counts.slice(events[0] && counted.indexOf(events[0])), at)
+    let wait = isFull(own)
+    const first: LimitEvent[] = []
+    for (const { network, together } of networks) {
+      const full = isFull(together)
+      if (full > 0 && misses > 1) wait = Math.max(wait, full)
+      else if (full > 0) first.push(...firstEvents(network))
+    }
+    if (wait === 0) wait = Math.max(0, ...(await take(counters, first, at)).map((full) => full.wait))
+    if (wait > 0) {
+      missed.delete(code)
+      await counters.subtract(counted, at)
+      refuseWhile(wait, 'too_many_misses')
+    }
+    const isLocking = misses === own[0]?.limit.max
+    await counters.add([...events([everybody, `${Math.floor(at / PART)}`]), ...(isLocking ? lockEvent : [])], at)
+    shareUntil = 0
+  }
+
+  return {
+    /** Refuses a look-up, on whichever route, where that is known without asking: before anything is looked up. */
+    refuseLookUp(client: string) {
+      refuseWhile(
+        waitOf(client, (events) => counters.known(events, now())),
+        'too_many_misses',
+      )
+    },
+
+    /** Admits a look-up that has found something: to be asked before anybody is told of it. */
+    async admitLookUp(client: string) {
+      if (perHour === 0) return
+      const all = [
+        ...ownEvents(client),
+        ...networksOf(client).flatMap((network) => [...networkEvents(network), ...firstEvents(network)]),
+      ]
+      // The copy that this process has is of now.
+      await counters.read(all, now())
+      this.refuseLookUp(client)
+    },
+
+    /** Counts a look-up that found nothing; returns the refusal to answer it with. */
+    async miss(client: string, code: string): Promise<Refusal> {
+      await count(client, code)
+      return new Refusal('not_found')
+    },
+
+    /** Counts, until its password is right, what told no more of a text than that it is there. */
+    countGlimpse: count,
+
+    /**
+     * Takes back what was counted for a code before its text was given: for want of its password, or for its capitals.
+     * Those stay counted for the day: a writer would otherwise have fifteen free guesses around each own code.
+     */
+    async forgive(client: string, code: string, hasPassword: boolean) {
+      const missed = remembered.size > 0 && remembered.get(keyOf(client, code))
+      if (!missed) return
+      remembered.delete(keyOf(client, code))
+      const glimpses = missed.delete(code) && hasPassword ? 1 : 0
+      const all = [...ownEvents(client), ...networksOf(client).flatMap(networkEvents)]
+      const forgiven = all.map((event) => ({
+        ...event,
+        amount: event.limit.window === HOUR ? missed.size + glimpses : glimpses,
+      }))
+      await counters.subtract(
+        forgiven.filter(({ amount }) => amount > 0),
+        now(),
+      )
+    },
+  }
+}
