@@ -1,5 +1,4 @@
 import { afterAll, expect, test } from 'bun:test'
-import { createHash } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { runCommand } from '../db/commands.ts'
@@ -8,7 +7,7 @@ import { openStore } from '../db/open.ts'
 import { migrations as postgresMigrations } from '../db/postgres/migrations/index.ts'
 import { CODES } from '../db/store.ts'
 import { verifyPassword } from '../password.ts'
-import { checkInvariant, filledDatabase, openShell, T, temporaryPath, testStore } from './support.ts'
+import { checkInvariant, filledDatabase, hash, openShell, T, temporaryPath, testStore, text } from './support.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const FIXTURES = join(root, 'test/fixtures')
@@ -30,12 +29,10 @@ const all = (path: string, sql: string) => {
 async function usedDatabase() {
   const path = await filledDatabase()
   const store = await openStore(path, limits)
-  const eraseTokenHash = Buffer.alloc(32, 1)
-  const write = (body: string) =>
-    store.write({ body, passwordHash: null, once: false, eraseTokenHash, expiresAt: T + 1e9 }, T)
+  const write = (body: string) => store.write(text(body, { expiresAt: T + 1e9 }), T)
   const code = await write('kept')
   const returned = await write('returned')
-  await store.erase(returned, eraseTokenHash, T)
+  await store.erase(returned, hash('returned'), T)
   await store.close()
   return { path, code, returned }
 }
@@ -135,9 +132,7 @@ test('status tells what is in the database', async () => {
 test('a backup taken while texts are written is whole, private, and starts', async () => {
   await using stored = await testStore()
   const backup = temporaryPath('backup.db')
-  const eraseTokenHash = Buffer.alloc(32, 1)
-  const write = (i: number) =>
-    stored.store.write({ body: `${i}`, passwordHash: null, once: false, eraseTokenHash, expiresAt: T + 1e9 }, T)
+  const write = (i: number) => stored.store.write(text(`${i}`, { expiresAt: T + 1e9 }), T)
   const before = await Promise.all(Array.from({ length: 100 }, (_, i) => write(i)))
   const process = Bun.spawn(['bun', 'index.ts', 'db:backup', backup], {
     cwd: root,
@@ -176,10 +171,7 @@ test('a text is found, erased for everyone and swept by the commands of the oper
   await using stored = await testStore()
   const expiresAt = Date.now() + 60_000
   const body = 'abuse \u001b[2J'
-  const code = await stored.store.write(
-    { body, passwordHash: 'a hash', once: true, eraseTokenHash: Buffer.alloc(32), expiresAt },
-    Date.now(),
-  )
+  const code = await stored.store.write(text(body, { passwordHash: 'a hash', once: true, expiresAt }), Date.now())
   expect((await run('text:find', stored.path, code)).slice(1)).toEqual([
     `expires     ${new Date(expiresAt).toISOString()}`,
     'password    yes',
@@ -206,7 +198,7 @@ for (const fixture of new Bun.Glob('*.db.gz').scanSync(FIXTURES)) {
     const [plain, secret] = [await store.load('aaaa', T), await store.load('ZZZZ', T)]
     expect([plain?.body, plain?.once, secret?.body, secret?.once]).toEqual(['plain 부엌', false, 'secret', true])
     expect(await verifyPassword('password', secret?.passwordHash ?? '')).toBe(true)
-    expect(await store.erase('aaaa', createHash('sha256').update('token').digest(), T)).toBe(true)
+    expect(await store.erase('aaaa', hash('token'), T)).toBe(true)
     expect(await store.stats(T)).toMatchObject({ texts: 1, resting: 2 })
     await store.close()
     checkInvariant(path, codes)
