@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from 'bun:test'
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { CODES } from '../db/store.ts'
 import { load, start, stopAll, write } from './support/processes.ts'
 import { checkInvariant, filledDatabase, temporaryPath } from './support/support.ts'
 
@@ -59,7 +60,7 @@ test('the executable alone starts in an empty folder, serves the page, keeps tex
   expect(await say('db:status')).toContain('texts       1, 11 bytes')
   expect(await say('text:find', code)).toContain('"in one file"')
   await say('db:backup', 'copy.db')
-  checkInvariant(join(folder, 'copy.db'))
+  checkInvariant(join(folder, 'copy.db'), CODES)
   await say('text:erase', code)
   expect(await load(server, code)).toBeUndefined()
   server.process.kill('SIGTERM')
@@ -71,7 +72,7 @@ test('the executable alone starts in an empty folder, serves the page, keeps tex
 test('the executable has the icons, the service worker and the messages that the source has', async () => {
   const [here, there] = [
     await start(await filledDatabase()),
-    await start(await filledDatabase(), {}, [], [await executable()]),
+    await start(await filledDatabase(CODES), {}, [], [await executable()]),
   ]
   for (const path of ['/', '/offline.js', '/app.webmanifest', '/icons/192.png', '/robots.txt', '/openapi/json']) {
     const [source, compiled] = [await fetch(here.url + path), await fetch(there.url + path)]

@@ -1,10 +1,9 @@
 /** What only the extension does: its real popup, the context menu, the options, and what the builds are made of. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import messages from '../extension/_locales/en/messages.json'
 import {
-  BROWSER_TEST,
   type Browser,
   CHROMIUM,
   type Chromium,
@@ -26,8 +25,6 @@ import {
 } from './support/homes.ts'
 import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
-
-setDefaultTimeout(BROWSER_TEST)
 
 /** What the server too says to the extension. */
 const ANY_ORIGIN = { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' }

@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'bun:test'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { CODES } from '../db/store.ts'
 import { poll } from './support/poll.ts'
 import { load, post, type Server, start, stopAll, write } from './support/processes.ts'
 import { canMount, NAMESPACE } from './support/small-disk.ts'
@@ -146,7 +147,7 @@ test('ten crashes in a row lose no acknowledged text', async () => {
 })
 
 test('an hour of people, as fast as it goes, leaves the memory as it was', async () => {
-  const server = await start(await filledDatabase(), { LOG_LEVEL: 'error', METRICS_PORT: '0' })
+  const server = await start(await filledDatabase(CODES), { LOG_LEVEL: 'error', METRICS_PORT: '0' })
   const memory = () =>
     Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.process.pid}/status`, 'utf8'))?.[1]) / 1024
   /** What a person does: writes, loads, mistypes, erases. */

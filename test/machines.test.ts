@@ -261,11 +261,11 @@ describe.skipIf(isMissing)('several machines', () => {
     ])
     await expect(run('db:backup', url, 'x')).rejects.toThrow('For PostgreSQL use pg_dump.')
     await cluster.drop(url)
-  }, 120_000) // It fills the pool twice.
+  })
 
   test('a SQLite file moves to PostgreSQL with every column and every rest, also if broken off, and again without harm', async () => {
     const cluster = await getCluster()
-    const path = await filledDatabase()
+    const path = await filledDatabase(CODES)
     const from = await openStore(path, options)
     const codes = await Promise.all(
       Array.from({ length: 1200 }, (_, i) =>

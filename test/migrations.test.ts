@@ -36,7 +36,7 @@ const all = (path: string, sql: string) => {
 
 /** A database with a living text and one code at rest. */
 async function usedDatabase() {
-  const path = await filledDatabase()
+  const path = await filledDatabase(CODES)
   const store = await openStore(path, limits)
   const write = (body: string) => store.write(text(body, { expiresAt: T + 1e9 }), T)
   const code = await write('kept')
@@ -65,12 +65,12 @@ test('down to the empty pool and up again keeps every text, every code and every
     ),
   )
   expect((await run('db:upgrade', path)).at(-1)).toBe(`${path} is up to date`)
-  checkInvariant(path)
+  checkInvariant(path, CODES)
   expect(all(path, 'SELECT * FROM text')).toEqual(before)
   expect(all(path, `SELECT rests_until FROM code WHERE rests_until IS NOT NULL`)).toEqual([
     { rests_until: T + 86_400_000 },
   ])
-  await using stored = await testStore({ path })
+  await using stored = await testStore({ path, codes: CODES })
   expect((await stored.store.load(code, T))?.body).toBe('kept')
 })
 
@@ -84,7 +84,7 @@ test('a step down that loses something says what before it does it', async () =>
   expect(all(path, `SELECT name FROM sqlite_schema`)).toEqual([])
   expect(await run('db:downgrade', path)).toEqual(['No migration is applied: there is nothing to take back'])
   await run('db:upgrade', path)
-  checkInvariant(path)
+  checkInvariant(path, CODES)
 })
 
 test('filling the pool is announced before it takes its time', async () => {
@@ -97,7 +97,7 @@ test('filling the pool is announced before it takes its time', async () => {
     `${path} is up to date`,
   ])
   expect(statSync(path).mode & 0o777).toBe(0o600)
-  checkInvariant(path)
+  checkInvariant(path, CODES)
 })
 
 test('a database from a newer release is refused and left as it is', async () => {

@@ -1,11 +1,11 @@
 /** The web page as a page: what it weighs and asks for, that everyone can use it, on every screen and without a network. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import axe from 'axe-core'
 import jsQR from 'jsqr'
 import lighthouse from 'lighthouse'
-import { BROWSER_TEST, CHROMIUM, type ChromiumPage } from './support/browsers.ts'
+import { CHROMIUM, type ChromiumPage } from './support/browsers.ts'
 import {
   askFor,
   describeIn,
@@ -21,8 +21,6 @@ import {
 import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
 import { temporaryPath } from './support/support.ts'
-
-setDefaultTimeout(BROWSER_TEST)
 
 let server: TestServer
 beforeAll(async () => {
@@ -423,5 +421,5 @@ describeIn(CHROMIUM, (chromium) => {
     }
     expect(scores.length).toBeGreaterThanOrEqual(4)
     for (const [category, score] of scores) expect([category, score]).toEqual([category, 1])
-  }, 60_000)
+  })
 })

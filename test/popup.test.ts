@@ -1,6 +1,6 @@
 /** What a person does with a text, in every home of the popup and in every browser. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { BROWSER_TEST, CHROMIUM, FIREFOX, type Kind, type Page } from './support/browsers.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { CHROMIUM, FIREFOX, type Kind, type Page } from './support/browsers.ts'
 import {
   askFor,
   describeIn,
@@ -15,8 +15,6 @@ import {
 } from './support/homes.ts'
 import { type TestServer, testServer } from './support/server.ts'
 import { MINUTE } from './support/support.ts'
-
-setDefaultTimeout(BROWSER_TEST)
 
 let server: TestServer
 beforeAll(async () => {

@@ -19,7 +19,7 @@ import {
 const files = (path: string) => Buffer.concat(['', '-wal', '-shm'].map((ending) => readFileSync(path + ending)))
 
 test('a new pool holds every code of four letters once', async () => {
-  await using stored = await testStore()
+  await using stored = await testStore({ codes: CODES })
   expect(
     stored.query(`SELECT count(*) AS n, count(DISTINCT code) AS codes, min(code) AS first, max(code) AS last,
       count(*) FILTER (WHERE code GLOB '[A-Za-z][A-Za-z][A-Za-z][A-Za-z]' AND length(code) = 4) AS letters FROM code`),
@@ -115,14 +115,14 @@ test('texts outlive the store that wrote them, with their bytes counted', async 
 })
 
 test('a store that was just opened has the bytes of thousands of texts right, whatever is done to them at once', async () => {
-  const path = await filledDatabase()
+  const path = await filledDatabase(CODES)
   const first = await openStore(path, { codeRestSeconds: 0, maxStoredBytes: 1e9 })
   const bodies = Array.from({ length: 20_000 }, (_, i) => `text ${i}`)
   const codes = await Promise.all(bodies.map((body) => first.write(text(body), T)))
   await first.close()
   const bytes = bodies.join('').length
 
-  await using stored = await testStore({ path, codeRestSeconds: 0, maxStoredBytes: bytes + 12 })
+  await using stored = await testStore({ path, codes: CODES, codeRestSeconds: 0, maxStoredBytes: bytes + 12 })
   const { store } = stored
   const [erased, written, tooMuch, loaded] = await Promise.allSettled([
     store.erase(codes[0] ?? '', hash('text 0'), T), // 6 bytes

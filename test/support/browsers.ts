@@ -14,9 +14,6 @@ import puppeteer, {
 import { PATIENCE, poll, type Truthy } from './poll.ts'
 import { temporaryPath } from './support.ts'
 
-/** Milliseconds for a test with a browser in it, and for starting one. */
-export const BROWSER_TEST = 60_000
-
 type Argument = string | number | boolean | null
 
 /** A tab or a popup. Selectors name the first match that is shown; what is not there yet is waited for. */

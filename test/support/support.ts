@@ -5,11 +5,15 @@ import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { treaty } from '@elysiajs/eden'
+import { upgrade } from '../../db/migrate.ts'
 import { openStore } from '../../db/open.ts'
+import { openLocked } from '../../db/sqlite/connection.ts'
 import { CODES, type NewText, type Store, type StoreOptions } from '../../db/store.ts'
 import { type App, createApp } from '../../index.ts'
 import { readSettings } from '../../settings.ts'
+import { SMALL_POOL, withSmallPool } from './pool.ts'
 import * as postgres from './postgres.ts'
+import './time-limit.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-test-'))
 // This file is preloaded, so this runs once, after the last test of the last file.
@@ -30,10 +34,16 @@ let made = 0
 /** A path in the folder of this test run, which is removed at its end. */
 export const temporaryPath = (name = 'test.db') => join(home, `${++made}-${name}`)
 
-/** The path of a new database with a full pool: a copy, since filling one takes seconds. */
-export async function filledDatabase(): Promise<string> {
-  const template = join(home, 'template.db')
-  if (!existsSync(template)) await (await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 })).close()
+/** The path of a new database whose pool is the small one, or with `CODES` the full one: a copy, since filling one takes time. */
+export async function filledDatabase(codes = SMALL_POOL): Promise<string> {
+  const template = join(home, `${codes}.db`)
+  if (!existsSync(template)) {
+    const { sqlite, unlock } = await openLocked(template, (database) =>
+      upgrade(codes === CODES ? database : withSmallPool(database), () => {}),
+    )
+    sqlite.close()
+    unlock()
+  }
   const path = temporaryPath()
   copyFileSync(template, path, constants.COPYFILE_FICLONE)
   return path
@@ -49,17 +59,16 @@ export interface TestDatabase {
   remove(): unknown
 }
 
-async function sqliteDatabase(path: string): Promise<TestDatabase> {
-  const file = path || (await filledDatabase())
+function sqliteDatabase(path: string): TestDatabase {
   return {
-    path: file,
+    path,
     query<Row>(sql: string, ...parameters: (string | number)[]): Row[] {
-      using sqlite = openShell(file)
+      using sqlite = openShell(path)
       return sqlite.query<Row, (string | number)[]>(sql).all(...parameters)
     },
-    checkInvariant: (codes) => checkInvariant(file, codes),
+    checkInvariant: (codes) => checkInvariant(path, codes),
     remove() {
-      for (const ending of ['', '-wal', '-shm', '.lock']) rmSync(file + ending, { force: true })
+      for (const ending of ['', '-wal', '-shm', '.lock']) rmSync(path + ending, { force: true })
     },
   }
 }
@@ -71,17 +80,19 @@ export interface Stored extends TestDatabase, AsyncDisposable {
 }
 
 /**
- * A store on a filled database, or on one of `codes` codes; closed, checked for its invariant and removed when it goes
- * out of scope.
+ * A store on a filled database of `codes` codes, or on that at `path`; closed, checked for its invariant and removed
+ * when it goes out of scope.
  */
 export async function testStore({
-  path = '',
-  codes,
+  path,
+  codes = SMALL_POOL,
   codeRestSeconds = 86_400,
   maxStoredBytes = 1e9,
 }: Partial<StoreOptions> & { path?: string; codes?: number } = {}): Promise<Stored> {
-  const database = await (onPostgres ? postgres.testDatabase : sqliteDatabase)(path)
-  if (codes !== undefined) {
+  const database = onPostgres
+    ? await postgres.testDatabase()
+    : sqliteDatabase(path ?? (await filledDatabase(Math.max(codes, SMALL_POOL))))
+  if (codes < SMALL_POOL) {
     const last = `SELECT code FROM code ORDER BY code LIMIT 1 OFFSET ${codes - 1}`
     database.query(`DELETE FROM code WHERE code > (${last})`)
   }
@@ -110,7 +121,7 @@ export function openShell(path: string): Database {
 }
 
 /** Every one of `codes` codes is in exactly one of the two tables. */
-export function checkInvariant(path: string, codes = CODES) {
+export function checkInvariant(path: string, codes = SMALL_POOL) {
   using sqlite = openShell(path)
   const counts = sqlite
     .query<{ free: number; lent: number; both: number }, []>(
