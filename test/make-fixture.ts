@@ -23,7 +23,12 @@ const plain: NewText = {
   eraseTokenHash: hash('token'),
   expiresAt: T + 1e9,
 }
-const secret: NewText = { ...plain, body: 'secret', passwordHash: await hashPassword('password', '192.0.2.1'), once: true }
+const secret: NewText = {
+  ...plain,
+  body: 'secret',
+  passwordHash: await hashPassword('password', '192.0.2.1'),
+  once: true,
+}
 
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-fixture-'))
 try {

@@ -49,7 +49,7 @@ async function usedDatabase() {
 /** Takes back every migration since the pool was filled, and that. */
 async function toEmptyPool(path: string) {
   for (const { name } of migrations.slice(1).reverse()) {
-    checkInvariant(path)
+    checkInvariant(path, CODES)
     expect(await run('db:downgrade', path)).toEqual([`Took back ${name}`])
   }
 }
