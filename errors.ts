@@ -45,20 +45,20 @@ interface Details {
 
 /** A request that is answered with a row of `ERRORS`. */
 export class Refusal extends Error {
+  /** Not a getter, since Elysia writes it where a hook before every request throws. */
+  status: (typeof ERRORS)[ErrorCode][0]
+
   constructor(
     readonly reason: ErrorCode,
     readonly details: Details = {},
   ) {
     super(details.message ?? ERRORS[reason][1])
+    this.status = ERRORS[reason][0]
   }
 
   private get sentence(): string {
     const { retryAfter } = this.details
     return retryAfter === undefined ? this.message : `${this.message} Try again in ${duration(retryAfter)}.`
-  }
-
-  get status(): (typeof ERRORS)[ErrorCode][0] {
-    return ERRORS[this.reason][0]
   }
 
   /** For people, on the raw routes. */

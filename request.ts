@@ -63,13 +63,14 @@ async function readBody(request: Request, { client, maxBytes, tooLarge }: Sender
       size += value.byteLength
       const held = hold(client, value.byteLength)
       if (size > maxBytes) throw tooLarge()
-      const isFull = heldBytes > MAX_HELD_BYTES || held > MAX_HELD_BYTES_OF_CLIENT
+      const isFull = heldBytes > MAX_HELD_BYTES || held > Math.max(MAX_HELD_BYTES_OF_CLIENT, maxBytes)
       if (isFull && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
       chunks.push(value)
     }
   } finally {
     clearInterval(timer)
     hold(client, -size)
+    void reader?.cancel().catch(() => {})
   }
   return Buffer.concat(chunks)
 }
