@@ -262,6 +262,8 @@ async function main([command, ...args]: string[]) {
       maxRequestBodySize: Number.MAX_SAFE_INTEGER, // The parsers refuse sooner, and in words.
     })
   sweep()
+  const [, tested] = manifest.packageManager.split('@')
+  if (Bun.version !== tested) console.log(`This is Bun ${Bun.version}; the tests ran on ${tested}.`)
   console.log(`extextcloud listens on ${server?.url.origin}`)
   for (const { address, family, internal } of settings.HOST
     ? []

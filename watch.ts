@@ -1,6 +1,7 @@
 /** What the operator sees of the service: a log line for each request, and the metrics. */
 
 import type { Server } from 'bun'
+import { LRUCache } from 'lru-cache'
 import { clientOf, networkOf } from './client.ts'
 import type { Store } from './db/store.ts'
 import type { ErrorCode } from './errors.ts'
@@ -10,11 +11,26 @@ import type { Settings } from './settings.ts'
 
 export type Watch = ReturnType<typeof createWatch>
 
+/** What refuses without end whoever asks without end, and how many milliseconds it is told once for a network. */
+const FLOODING = /^(too_many_|cross_site|wrong_host)/
+const FLOOD = 60_000
+
 /** Watches over one server. */
 export function createWatch(store: Store, settings: Settings) {
   const metrics = settings.METRICS_PORT === undefined ? undefined : createMetrics(store, settings)
   /** Why a request was refused, between the moment it was and its log line. */
   const refusals = new WeakMap<Request, ErrorCode>()
+
+  /** Of the floods that were told, by what and whence: until when no more is told of them. */
+  const told = new LRUCache<string, number>({ max: 1000 })
+
+  /** Whether a refusal is one of many and told already: a flood of them would push everything else out of the log. */
+  function isTold(error: ErrorCode, network: string, now: number): boolean {
+    const flood = `${error} ${network}`
+    const isTold = (told.get(flood) ?? 0) > now
+    if (!isTold) told.set(flood, now + FLOOD)
+    return isTold
+  }
 
   function record(request: Request, client: string, response: Response, started: number) {
     const milliseconds = performance.now() - started
@@ -22,9 +38,10 @@ export function createWatch(store: Store, settings: Settings) {
     const route = routeOf(request)
     const error = refusals.get(request)
     metrics?.request(request.method, route, status, error, milliseconds)
+    if (error && FLOODING.test(error) && isTold(error, networkOf(client), started)) return response
     const level = status === 500 ? 'error' : status === 429 || status > 500 ? 'warn' : 'info'
     log[level]({
-      id: idOf(request),
+      id: (settings.CLIENT_IP_HEADER && givenId(request)) || newId(),
       method: request.method,
       route,
       status,
@@ -81,7 +98,8 @@ const ROUTES = new Set(['/', '/health', '/api/write', '/api/load', '/api/erase',
 function routeOf({ url }: Request): string {
   const start = url.indexOf('/', 8) // Behind the host.
   const query = url.indexOf('?', start)
-  const path = url.slice(start, query < 0 ? undefined : query)
+  // As the router reads it: one slash at the end is no part of it.
+  const path = url.slice(start, query < 0 ? undefined : query).replace(/(.)\/$/, '$1')
   if (ROUTES.has(path)) return path
   if (/^\/(assets\/.|icons\/.|[^/]+\.[a-z]+$)/.test(path)) return '/assets/*'
   return /^\/[^/]+$/.test(path) ? '/:code' : 'none'
@@ -90,8 +108,10 @@ function routeOf({ url }: Request): string {
 let requests = 0
 const started = Date.now().toString(36)
 
-/** What a proxy in front calls `request`, so that its log and this one can be laid side by side; else a name of its own. */
-function idOf(request: Request): string {
+const newId = () => `${started}-${(requests++).toString(36)}`
+
+/** What a proxy in front calls `request`, so that its log and this one can be laid side by side. Without one it is anybody's word. */
+function givenId(request: Request): string | undefined {
   const given = request.headers.get('x-request-id') ?? request.headers.get('fly-request-id')
-  return given && /^[\w-]{8,64}$/.test(given) ? given : `${started}-${(requests++).toString(36)}`
+  return given && /^[\w-]{8,64}$/.test(given) ? given : undefined
 }

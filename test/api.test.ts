@@ -354,7 +354,7 @@ test('the page is served, and sends a request for another host to the canonical 
   ])
   const elsewhere = await service.app.handle(new Request('http://example.com/'))
   expect([elsewhere.status, elsewhere.headers.get('location')]).toEqual([308, 'https://www.example.com/'])
-  const port = await service.app.handle(new Request('https://www.example.com:8443/'))
+  const port = await service.app.handle(new Request('http://www.example.com:8443/'))
   expect(port.status).toBe(200)
   expect(page.headers.get('strict-transport-security')).toMatch(/^max-age=\d{8}/)
 })

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { createGuard } from '../guard.ts'
 import { errorCode, HOUR, MINUTE, SECOND, testApp } from './support/support.ts'
 
 const from = (client: string) => ({ 'x-client': client })
@@ -557,4 +558,33 @@ test('a limit of 0 is no limit', async () => {
   await using service = await testApp()
   const [code] = freeCodes(service, 1)
   for (let i = 0; i < 200; i++) expect((await service.post('/api/load', { code }, guesser)).status).toBe(404)
+})
+
+test('the more guessing there is, the fewer misses each client has, and the right code opens all the while', async () => {
+  await using service = await testApp({ MISSES_PER_HOUR: '20', REQUESTS_PER_MINUTE: '0' })
+  const guard = createGuard(
+    service.settings,
+    () => service.clock.now,
+    undefined,
+    () => 10_000,
+  )
+  const codes = freeCodes(service, 60)
+  const missesOf = async (client: string) => {
+    for (const [at, code] of codes.entries()) {
+      try {
+        guard.refuseLookUp(client)
+        await guard.miss(client, code)
+      } catch {
+        return at
+      }
+    }
+  }
+  const allowed: (number | undefined)[] = []
+  for (let network = 0; network < 30; network++) allowed.push(await missesOf(`198.51.${network}.1`))
+  expect([allowed[0], allowed.at(-1)]).toEqual([20, 3])
+  expect(allowed.toSorted((a = 0, b = 0) => b - a)).toEqual(allowed)
+  expect(() => guard.refuseLookUp('203.0.113.1')).not.toThrow()
+  // An hour and a part later it is forgotten.
+  service.clock.now += 80 * MINUTE
+  expect(await missesOf('203.0.113.2')).toBe(20)
 })

@@ -46,6 +46,27 @@ test('each request is a line of the log, with its route and its network, and wit
   for (const secret of [code, missing, '192.0.2.77']) expect(JSON.stringify(log)).not.toContain(secret)
 })
 
+test('without a proxy nobody else names a request', async () => {
+  const server = await start(await filledDatabase())
+  await fetch(`${server.url}/abcd`, { headers: { 'x-request-id': 'anybodys-word' } })
+  expect(JSON.stringify(await logOf(server))).not.toContain('anybodys-word')
+})
+
+test('a flood is one line of the log for each network, and whole in the metrics', async () => {
+  const server = await start(await filledDatabase(), {
+    CLIENT_IP_HEADER: 'x-client',
+    METRICS_PORT: '0',
+    REQUESTS_PER_MINUTE: '5',
+  })
+  for (const client of ['192.0.2.1', '203.0.113.1']) {
+    const ask = () => fetch(`${server.url}/abcd`, { headers: { 'x-client': client } })
+    for (let i = 0; i < 50; i++) await ask()
+  }
+  expect(await server.metrics()).toMatch(/error="too_many_requests"\} 90\n/)
+  const floods = (await logOf(server)).filter(({ error }) => error === 'too_many_requests')
+  expect(floods.map(({ client }) => client)).toEqual(['192.0.2.0/24', '203.0.113.0/24'])
+})
+
 test('the level of the log says what is in it', async () => {
   const server = await start(await filledDatabase(), { LOG_LEVEL: 'warn', WRITES_PER_MINUTE: '1' })
   await write(server, 'a')
