@@ -88,8 +88,9 @@ test('the executable has the icons, the service worker and the messages that the
 test('the image copies all that the build needs and nothing secret, and its base is pinned', async () => {
   const bases = instructions.filter(([name]) => name === 'FROM').map(([, rest]) => rest.split(' ')[0])
   for (const base of bases) expect(base).toMatch(/:\d+\.\d+/)
-  const { devDependencies } = await Bun.file(join(root, 'package.json')).json()
-  expect(bases[0]).toBe(`oven/bun:${devDependencies['@types/bun']}-debian`)
+  const { devDependencies, packageManager } = await Bun.file(join(root, 'package.json')).json()
+  const version = devDependencies['@types/bun']
+  expect([bases[0], packageManager]).toEqual([`oven/bun:${version}-debian`, `bun@${version}`])
   const ignored = (await Bun.file(join(root, '.dockerignore')).text()).trim().split('\n')
   const sent = ignored.filter((line) => line.startsWith('!')).map((line) => line.slice(1))
   const copied = instructions
