@@ -1,13 +1,15 @@
 /** What the operator sees: the log, the metrics, and whether the server is ready. */
 import { afterEach, expect, test } from 'bun:test'
 import { networkInterfaces } from 'node:os'
+import { answer } from '../answers.ts'
 import { networkOf } from '../client.ts'
 import { Refusal } from '../errors.ts'
 import { createMetrics } from '../metrics.ts'
 import { readSettings } from '../settings.ts'
+import { routeOf } from '../watch.ts'
 import { poll } from './support/poll.ts'
 import { post, type Server, start, stopAll, write } from './support/processes.ts'
-import { filledDatabase, openShell, testStore } from './support/support.ts'
+import { filledDatabase, openShell, testApp, testStore } from './support/support.ts'
 
 afterEach(stopAll)
 
@@ -44,6 +46,28 @@ test('each request is a line of the log, with its route and its network, and wit
   expect(new Set(log.map(({ id }) => id)).size).toBe(3)
   expect(log).toHaveLength(6)
   for (const secret of [code, missing, '192.0.2.77']) expect(JSON.stringify(log)).not.toContain(secret)
+})
+
+test('every route has its name in the log, its place in OpenAPI, and the errors that it promises there', async () => {
+  await using service = await testApp()
+  const { paths } = (await (await service.fetch('/openapi/json')).json()) as {
+    paths: Record<string, Record<string, { responses?: Record<string, { content: object }> }>>
+  }
+  for (const { method, path } of service.app.routes) {
+    if (method === 'OPTIONS') continue // Those of CORS.
+    const isFile = /[.*]/.test(path)
+    const address = path.replace(':code', 'AbCd')
+    expect(routeOf(new Request(`http://localhost${address}`))).toBe(isFile ? '/assets/*' : path)
+
+    const described = paths[path.replace(':code', '{code}')]?.[method.toLowerCase()]
+    const isHidden = isFile || ['/share', '/openapi/json'].includes(path)
+    expect([path, described !== undefined]).toEqual([path, !isHidden])
+    const internal = described?.responses?.[500]
+    if (!internal) continue
+    const { response } = answer(new Refusal('internal'), address, {})
+    const type = typeof response === 'string' ? 'text/plain' : 'application/json'
+    expect([path, Object.keys(internal.content)]).toEqual([path, [type]])
+  }
 })
 
 test('the level of the log says what is in it', async () => {
