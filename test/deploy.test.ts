@@ -4,11 +4,9 @@ import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, writeFileSync } fr
 import { join } from 'node:path'
 import { CODES } from '../db/store.ts'
 import { load, start, stopAll, write } from './support/processes.ts'
-import { checkInvariant, filledDatabase, temporaryPath } from './support/support.ts'
+import { checkInvariant, filledDatabase, root, temporaryPath } from './support/support.ts'
 
 afterEach(stopAll)
-
-const root = new URL('..', import.meta.url).pathname
 
 /** The Dockerfile's instructions, continued lines joined. */
 const instructions = (await Bun.file(join(root, 'Dockerfile')).text())
@@ -63,8 +61,7 @@ test('the executable alone starts in an empty folder, serves the page, keeps tex
   checkInvariant(join(folder, 'copy.db'), CODES)
   await say('text:erase', code)
   expect(await load(server, code)).toBeUndefined()
-  server.process.kill('SIGTERM')
-  expect(await server.process.exited).toBe(0)
+  expect(await server.stop()).toBe(0)
   expect(readdirSync(folder).sort()).toEqual(['copy.db', 'data', 'extextcloud'])
   expect((await Bun.$`./extextcloud health`.cwd(folder).env(env).quiet().nothrow()).exitCode).toBe(1)
 })

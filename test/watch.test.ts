@@ -9,16 +9,13 @@ import { readSettings } from '../settings.ts'
 import { routeOf } from '../watch.ts'
 import { poll } from './support/poll.ts'
 import { post, type Server, start, stopAll, write } from './support/processes.ts'
-import { filledDatabase, openShell, testApp, testStore } from './support/support.ts'
+import { filledDatabase, openShell, root, testApp, testStore } from './support/support.ts'
 
 afterEach(stopAll)
 
-const root = new URL('..', import.meta.url).pathname
-
 /** Stops `server`; returns its log, a line each. */
 async function logOf(server: Server) {
-  server.process.kill('SIGTERM')
-  await server.process.exited
+  await server.stop()
   const lines = (await server.output()).split('\n').filter((line) => line.startsWith('{'))
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
 }
