@@ -95,7 +95,7 @@ export function createWatch(store: Store, settings: Settings) {
 const ROUTES = new Set(['/', '/health', '/api/write', '/api/load', '/api/erase', '/openapi/json', '/share'])
 
 /** The pattern of the route that answers `request`: an address itself may hold a code. */
-function routeOf({ url }: Request): string {
+export function routeOf({ url }: Request): string {
   const start = url.indexOf('/', 8) // Behind the host.
   const query = url.indexOf('?', start)
   // As the router reads it: one slash at the end is no part of it.

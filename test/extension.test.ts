@@ -3,16 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import messages from '../extension/_locales/en/messages.json'
-import {
-  type Browser,
-  CHROMIUM,
-  type Chromium,
-  FIREFOX,
-  type FirefoxGlobals,
-  FirefoxPopup,
-  type Kind,
-  type Page,
-} from './support/browsers.ts'
+import type { Browser, Kind, Page } from './support/browsers.ts'
+import { CHROMIUM, type Chromium } from './support/chromium.ts'
+import { FIREFOX, type FirefoxGlobals, FirefoxPopup } from './support/firefox.ts'
 import {
   askFor,
   builtExtension,

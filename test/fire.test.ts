@@ -141,8 +141,7 @@ test('ten crashes in a row lose no acknowledged text', async () => {
   }
   const server = await start(path)
   for (const [code, text] of acknowledged) expect(await load(server, code)).toBe(text)
-  server.process.kill('SIGTERM')
-  await server.process.exited
+  await server.stop()
   checkInvariant(path)
 })
 

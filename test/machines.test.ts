@@ -2,7 +2,6 @@
 import { Database } from 'bun:sqlite'
 import { afterEach, describe, expect, test } from 'bun:test'
 import { SQL } from 'bun'
-import { runCommand } from '../db/commands.ts'
 import { openStore } from '../db/open.ts'
 import { migrations } from '../db/postgres/migrations/index.ts'
 import { CODES } from '../db/store.ts'
@@ -12,16 +11,7 @@ import { everyColumn, noColumn } from './support/columns.ts'
 import { PATIENCE, poll } from './support/poll.ts'
 import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './support/postgres.ts'
 import { post, start, stopAll } from './support/processes.ts'
-import { errorCode, filledDatabase, HOUR, T, text, UNLIMITED } from './support/support.ts'
-
-const root = new URL('..', import.meta.url).pathname
-const options = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
-
-async function run(command: string, url: string, ...args: string[]): Promise<string[]> {
-  const said: string[] = []
-  await runCommand(command, args, url, (line) => said.push(line))
-  return said
-}
+import { errorCode, filledDatabase, HOUR, OPTIONS, root, run, T, text, UNLIMITED } from './support/support.ts'
 
 afterEach(stopAll)
 
@@ -32,8 +22,8 @@ async function machines(env: Record<string, string> = {}) {
   const settings = readSettings({ ...UNLIMITED, CLIENT_IP_HEADER: 'x-client', ...env })
   const clock = { now: T }
   const stores = await Promise.all([
-    openStore(url, { codeRestSeconds: 86_400, maxStoredBytes: settings.MAX_STORED_BYTES }),
-    openStore(url, { codeRestSeconds: 86_400, maxStoredBytes: settings.MAX_STORED_BYTES }),
+    openStore(url, { ...OPTIONS, maxStoredBytes: settings.MAX_STORED_BYTES }),
+    openStore(url, { ...OPTIONS, maxStoredBytes: settings.MAX_STORED_BYTES }),
   ])
   const [here, there] = stores.map((store) => {
     const app = createApp(store, settings, () => clock.now)
@@ -206,7 +196,7 @@ describe.skipIf(isMissing)('several machines', () => {
   test('two that start at once on an empty database migrate it once, to the tables that SQLite has', async () => {
     const cluster = await getCluster()
     const url = await cluster.database('empty')
-    const stores = await Promise.all([openStore(url, options), openStore(url, options)])
+    const stores = await Promise.all([openStore(url, OPTIONS), openStore(url, OPTIONS)])
     for (const store of stores) await store.close()
     expect(
       query(
@@ -235,7 +225,7 @@ describe.skipIf(isMissing)('several machines', () => {
       ).toEqual(columns)
     }
 
-    const code = await openStore(url, options).then(async (store) => {
+    const code = await openStore(url, OPTIONS).then(async (store) => {
       const code = await store.write(text('kept'), T)
       await store.close()
       return code
@@ -266,7 +256,7 @@ describe.skipIf(isMissing)('several machines', () => {
   test('a SQLite file moves to PostgreSQL with every column and every rest, also if broken off, and again without harm', async () => {
     const cluster = await getCluster()
     const path = await filledDatabase(CODES)
-    const from = await openStore(path, options)
+    const from = await openStore(path, OPTIONS)
     const codes = await Promise.all(
       Array.from({ length: 1200 }, (_, i) =>
         from.write(text(`${i}\0한`, { ...(i % 2 ? everyColumn : noColumn), expiresAt: T + 60_000 + i }), T),
@@ -297,8 +287,8 @@ describe.skipIf(isMissing)('several machines', () => {
       expect((await run('db:move', url, path)).at(-1)).toBe('Copied and counted: 1,199 texts, 8,485 bytes, 1 rests')
     }
     checkInvariant(url, CODES)
-    const to = await openStore(url, options)
-    const again = await openStore(path, options)
+    const to = await openStore(url, OPTIONS)
+    const again = await openStore(path, OPTIONS)
     for (const code of codes) expect(await to.load(code, T)).toEqual(await again.load(code, T))
     expect(query(url, 'SELECT rests_until FROM code WHERE code = ?', gone)).toEqual([{ rests_until: T + 86_400_000 }])
     await to.close()
@@ -336,7 +326,7 @@ describe.skipIf(isMissing)('several machines', () => {
         )
       }),
     )
-    const store = await openStore(url, options)
+    const store = await openStore(url, OPTIONS)
     for (const [code, body] of acknowledged) expect((await store.load(code, Date.now()))?.body).toBe(body)
     await store.close()
     for (const { process } of servers) process.kill('SIGKILL')
@@ -363,8 +353,7 @@ describe.skipIf(isMissing)('several machines', () => {
         }),
       )
       expect((await run('db:status', pooled))[2]).toMatch(/^texts {7}300, /)
-      server.process.kill('SIGTERM')
-      expect(await server.process.exited).toBe(0)
+      expect(await server.stop()).toBe(0)
     } finally {
       await pooler.stop()
     }
@@ -387,8 +376,7 @@ describe.skipIf(isMissing)('several machines', () => {
     const stored = answers.filter(({ status }) => status === 201)
     expect(stored.length).toBeGreaterThan(0)
     expect(query(url, 'SELECT count(*)::int AS n FROM text')).toEqual([{ n: stored.length }])
-    server.process.kill('SIGTERM')
-    expect(await server.process.exited).toBe(0)
+    expect(await server.stop()).toBe(0)
     await shell.unsafe('DROP OWNED BY limited; DROP ROLE limited')
     await shell.close()
     checkInvariant(url)
@@ -416,7 +404,7 @@ describe.skipIf(isMissing)('several machines', () => {
     const own = await startCluster(['ssl=on'])
     try {
       const url = await own.database()
-      const store = await openStore(`${url}?sslmode=require`, options)
+      const store = await openStore(`${url}?sslmode=require`, OPTIONS)
       const code = await store.write(text('a'), T)
       expect((await store.load(code, T))?.body).toBe('a')
       expect(

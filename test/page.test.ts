@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import axe from 'axe-core'
 import jsQR from 'jsqr'
 import lighthouse from 'lighthouse'
-import { CHROMIUM, type ChromiumPage } from './support/browsers.ts'
+import { CHROMIUM, type ChromiumPage } from './support/chromium.ts'
 import {
   askFor,
   describeIn,

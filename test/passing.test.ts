@@ -1,6 +1,8 @@
 /** Passing a text from one home to another: the page, the extension, curl, Chromium, Firefox. */
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { CHROMIUM, FIREFOX, type Kind } from './support/browsers.ts'
+import type { Kind } from './support/browsers.ts'
+import { CHROMIUM } from './support/chromium.ts'
+import { FIREFOX } from './support/firefox.ts'
 import { describeIn, load, openExtension, openPage, write } from './support/homes.ts'
 import { type TestServer, testServer } from './support/server.ts'
 

@@ -1,6 +1,8 @@
 /** What a person does with a text, in every home of the popup and in every browser. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { CHROMIUM, FIREFOX, type Kind, type Page } from './support/browsers.ts'
+import type { Kind, Page } from './support/browsers.ts'
+import { CHROMIUM } from './support/chromium.ts'
+import { FIREFOX } from './support/firefox.ts'
 import {
   askFor,
   describeIn,

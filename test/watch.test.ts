@@ -1,22 +1,21 @@
 /** What the operator sees: the log, the metrics, and whether the server is ready. */
 import { afterEach, expect, test } from 'bun:test'
 import { networkInterfaces } from 'node:os'
+import { answer } from '../answers.ts'
 import { networkOf } from '../client.ts'
 import { Refusal } from '../errors.ts'
 import { createMetrics } from '../metrics.ts'
 import { readSettings } from '../settings.ts'
+import { routeOf } from '../watch.ts'
 import { poll } from './support/poll.ts'
 import { post, type Server, start, stopAll, write } from './support/processes.ts'
-import { filledDatabase, openShell, testStore } from './support/support.ts'
+import { filledDatabase, openShell, root, testApp, testStore } from './support/support.ts'
 
 afterEach(stopAll)
 
-const root = new URL('..', import.meta.url).pathname
-
 /** Stops `server`; returns its log, a line each. */
 async function logOf(server: Server) {
-  server.process.kill('SIGTERM')
-  await server.process.exited
+  await server.stop()
   const lines = (await server.output()).split('\n').filter((line) => line.startsWith('{'))
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
 }
@@ -65,6 +64,28 @@ test('a flood is one line of the log for each network, and whole in the metrics'
   expect(await server.metrics()).toMatch(/error="too_many_requests"\} 90\n/)
   const floods = (await logOf(server)).filter(({ error }) => error === 'too_many_requests')
   expect(floods.map(({ client }) => client)).toEqual(['192.0.2.0/24', '203.0.113.0/24'])
+})
+
+test('every route has its name in the log, its place in OpenAPI, and the errors that it promises there', async () => {
+  await using service = await testApp()
+  const { paths } = (await (await service.fetch('/openapi/json')).json()) as {
+    paths: Record<string, Record<string, { responses?: Record<string, { content: object }> }>>
+  }
+  for (const { method, path } of service.app.routes) {
+    if (method === 'OPTIONS') continue // Those of CORS.
+    const isFile = /[.*]/.test(path)
+    const address = path.replace(':code', 'AbCd')
+    expect(routeOf(new Request(`http://localhost${address}`))).toBe(isFile ? '/assets/*' : path)
+
+    const described = paths[path.replace(':code', '{code}')]?.[method.toLowerCase()]
+    const isHidden = isFile || ['/share', '/openapi/json'].includes(path)
+    expect([path, described !== undefined]).toEqual([path, !isHidden])
+    const internal = described?.responses?.[500]
+    if (!internal) continue
+    const { response } = answer(new Refusal('internal'), address, {})
+    const type = typeof response === 'string' ? 'text/plain' : 'application/json'
+    expect([path, Object.keys(internal.content)]).toEqual([path, [type]])
+  }
 })
 
 test('the level of the log says what is in it', async () => {

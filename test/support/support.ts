@@ -5,6 +5,7 @@ import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { treaty } from '@elysiajs/eden'
+import { runCommand } from '../../db/commands.ts'
 import { upgrade } from '../../db/migrate.ts'
 import { openStore } from '../../db/open.ts'
 import { openLocked } from '../../db/sqlite/connection.ts'
@@ -14,6 +15,9 @@ import { readSettings } from '../../settings.ts'
 import { SMALL_POOL, withSmallPool } from './pool.ts'
 import * as postgres from './postgres.ts'
 import './time-limit.ts'
+
+/** The folder of the project. */
+export const root = new URL('../..', import.meta.url).pathname
 
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-test-'))
 // This file is preloaded, so this runs once, after the last test of the last file.
@@ -73,6 +77,9 @@ function sqliteDatabase(path: string): TestDatabase {
   }
 }
 
+/** How the stores of most tests are opened. */
+export const OPTIONS: StoreOptions = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
+
 export interface Stored extends TestDatabase, AsyncDisposable {
   store: Store
   /** Closes the store, and opens it anew. */
@@ -86,8 +93,7 @@ export interface Stored extends TestDatabase, AsyncDisposable {
 export async function testStore({
   path,
   codes = SMALL_POOL,
-  codeRestSeconds = 86_400,
-  maxStoredBytes = 1e9,
+  ...options
 }: Partial<StoreOptions> & { path?: string; codes?: number } = {}): Promise<Stored> {
   const database = onPostgres
     ? await postgres.testDatabase()
@@ -96,7 +102,7 @@ export async function testStore({
     const last = `SELECT code FROM code ORDER BY code LIMIT 1 OFFSET ${codes - 1}`
     database.query(`DELETE FROM code WHERE code > (${last})`)
   }
-  const open = () => openStore(database.path, { codeRestSeconds, maxStoredBytes })
+  const open = () => openStore(database.path, { ...OPTIONS, ...options })
   const stored: Stored = {
     ...database,
     store: await open(),
@@ -132,6 +138,13 @@ export function checkInvariant(path: string, codes = SMALL_POOL) {
   if (counts?.both !== 0 || counts.free + counts.lent !== codes) {
     throw new Error(`The pool has lost its invariant: ${JSON.stringify(counts)}`)
   }
+}
+
+/** Runs a command of the operator's on the database at `url`; returns what it said. */
+export async function run(command: string, url: string, ...args: string[]): Promise<string[]> {
+  const said: string[] = []
+  await runCommand(command, args, url, (line) => said.push(line))
+  return said
 }
 
 /** When the tests begin, in milliseconds since 1970: far from the real now, which no test leans on. */
