@@ -51,18 +51,26 @@ export interface Network {
   clients: number
 }
 
-const NO_NETWORKS: readonly Network[] = []
-
 /**
  * The networks above a client, each with ten times what the level below has: an IPv4 /24; an IPv6 /48, which is what one
  * site is given (RFC 6177), and a /32, which is what a provider is. Private addresses have none: an office or a home
  * that runs its own server is one network, and its members are known.
  */
 export function networksOf(client: string): readonly Network[] {
+  const known = networks.get(client)
+  if (known) return known
+  const found = findNetworks(client)
+  networks.set(client, found)
+  return found
+}
+
+const networks = new LRUCache<string, readonly Network[]>({ max: REMEMBERED_ADDRESSES })
+
+function findNetworks(client: string): readonly Network[] {
   const v4 = /^((\d+)\.(\d+)\.\d+)\.\d+$/.exec(client)
-  if (v4) return isPrivate(client) ? NO_NETWORKS : [{ name: `${v4[1]}.0/24`, clients: 10 }]
+  if (v4) return isPrivate(client) ? [] : [{ name: `${v4[1]}.0/24`, clients: 10 }]
   const v6 = /^((\w+:\w+):\w+):\w+::\/64$/.exec(client)
-  if (!v6 || isPrivate(client.slice(0, -3))) return NO_NETWORKS
+  if (!v6 || isPrivate(client.slice(0, -3))) return []
   return [
     { name: `${v6[1]}::/48`, clients: 10 },
     { name: `${v6[2]}::/32`, clients: 100 },
