@@ -131,7 +131,8 @@ export function createMisses(perHour: number, now: () => number, counters: Count
 
     const at = now()
     const lockEvent = events([locks, client])
-    const [locked] = await counters.read(lockEvent, at)
+    // Nothing is awaited before it is counted: the next of a burst finds it counted.
+    const [locked] = counters.known(lockEvent, at)
     const { own: unlocked, networks } = eventsOf(client)
     const lock = LOCKS[Math.min(locked?.count ?? 0, LOCKS.length - 1)]
     const own = unlocked.map((event, i) => (i === 0 ? { ...event, limit: { ...event.limit, lock } } : event))
