@@ -8,6 +8,7 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { LANGUAGES, messagesPath } from './extension/languages.ts'
 import manifest from './extension/manifest.json' with { type: 'json' }
 import { version } from './package.json' with { type: 'json' }
 
@@ -55,6 +56,9 @@ export function bundlePage(): PageFile[] {
     return [
       ...bundled,
       ...icons.map((name) => pageFile(`/icons/${name}`, name, readFileSync(join(SOURCE, 'icons', name)))),
+      ...Object.keys(LANGUAGES)
+        .filter((language) => language !== 'en')
+        .map((language) => pageFile(messagesPath(language), 'messages.json', minifiedJson(messagesPath(language)))),
       pageFile('/app.webmanifest', 'app.webmanifest', readFileSync(join(SOURCE, 'app.webmanifest'))),
       pageFile('/robots.txt', 'robots.txt', ROBOTS),
       // Some browsers ask for it by this name, whatever the page says.
@@ -64,6 +68,8 @@ export function bundlePage(): PageFile[] {
     rmSync(out, { recursive: true })
   }
 }
+
+const minifiedJson = (path: string) => JSON.stringify(JSON.parse(readFileSync(join(SOURCE, path), 'utf8')))
 
 function pageFile(path: string, name: string, content: string | Buffer): PageFile {
   const body = Buffer.from(content)

@@ -83,7 +83,7 @@ function routeOf({ url }: Request): string {
   const query = url.indexOf('?', start)
   const path = url.slice(start, query < 0 ? undefined : query)
   if (ROUTES.has(path)) return path
-  if (/^\/(assets\/.|icons\/.|[^/]+\.[a-z]+$)/.test(path)) return '/assets/*'
+  if (/^\/(assets\/.|icons\/.|_locales\/.|[^/]+\.[a-z]+$)/.test(path)) return '/assets/*'
   return /^\/[^/]+$/.test(path) ? '/:code' : 'none'
 }
 

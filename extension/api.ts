@@ -3,7 +3,7 @@ import { treaty } from '@elysiajs/eden/treaty2'
 import type { ErrorCode } from '../errors.ts'
 import type { App } from '../index.ts'
 import { isCode } from './code.ts'
-import type { Language } from './messages.ts'
+import type { Language } from './languages.ts'
 
 export const isExtension = location.protocol.endsWith('-extension:')
 

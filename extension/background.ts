@@ -27,8 +27,8 @@ const AWAKE = 20_000
 /** Milliseconds: browsers take more for none at all. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-chrome.runtime.onInstalled.addListener(createMenu)
-chrome.storage.onChanged.addListener(({ language }) => language && createMenu())
+chrome.runtime.onInstalled.addListener(renewMenu)
+chrome.storage.onChanged.addListener(({ language }) => language && renewMenu())
 
 void refreshBadge()
 chrome.storage.onChanged.addListener(({ history }) => history && refreshBadge())
@@ -42,8 +42,15 @@ async function refreshBadge() {
   else await chrome.action.setBadgeText({ text: '' })
 }
 
+let lastMenu: Promise<unknown> = Promise.resolve()
+
+/** One after another: two at once would both create the same entries. */
+function renewMenu() {
+  lastMenu = lastMenu.then(createMenu)
+}
+
 async function createMenu() {
-  speak(await kept.get('language'))
+  await speak(await kept.get('language'))
   await chrome.contextMenus.removeAll()
   chrome.contextMenus.create({ id: SEND, contexts: ['selection'], title: message('sendSelection') })
   chrome.contextMenus.create({ id: LOAD, contexts: ['editable'], title: message('loadIntoField') })
@@ -90,7 +97,7 @@ async function fulfil(wish: Wish): Promise<Outcome> {
 
 /** Writes what is selected; tells the code by a notification, on the badge and on the clipboard. */
 async function sendSelection(place: Field, selectionText: string) {
-  speak(await kept.get('language'))
+  await speak(await kept.get('language'))
   try {
     const text = (await exactSelection(place)) || selectionText
     const lent = await writeHere({ text, expiresIn: (await kept.get('expiresIn')) ?? DEFAULT_EXPIRY, once: false })

@@ -1,7 +1,8 @@
 /** The extension's options: another server, how long texts are kept, the language. */
 import { builtFor, DEFAULT_EXPIRY, isServer, kept } from './api.ts'
 import { button, element, input } from './elements.ts'
-import { type Language, say, speak, translate } from './messages.ts'
+import type { Language } from './languages.ts'
+import { offerLanguages, say, speak, translate } from './messages.ts'
 import { busy, complain, tell } from './status.ts'
 
 const server = input('server')
@@ -13,9 +14,10 @@ async function start() {
   server.value = (await kept.get('server')) ?? ''
   server.placeholder = builtFor()
   defaultExpiry.value = String((await kept.get('expiresIn')) ?? DEFAULT_EXPIRY)
+  offerLanguages(language)
   language.value = chosen ?? ''
   say(element('server-hint'), 'serverHint', builtFor())
-  speak(chosen)
+  await speak(chosen)
   translate()
   document.documentElement.dataset.ready = ''
 }
@@ -49,7 +51,7 @@ element<HTMLFormElement>('options-form').onsubmit = (event) => {
     await kept.set('expiresIn', Number(defaultExpiry.value))
     const chosen = (language.value || undefined) as Language | undefined
     await kept.set('language', chosen)
-    speak(chosen)
+    await speak(chosen)
     translate()
     tell('saved')
   })

@@ -3,16 +3,20 @@ import { draft, isExtension, kept, Problem } from './api.ts'
 import { isCode } from './code.ts'
 import { element, input } from './elements.ts'
 import { showHistory, tickHistory } from './history.ts'
+import type { Language } from './languages.ts'
 import { offerCode, restoreLoad, showLoad } from './load.ts'
-import { currentLanguage, speak, translate } from './messages.ts'
+import { currentLanguage, offerLanguages, speak, translate } from './messages.ts'
 import { complain, forgetMessage, tellProblem, tickWait } from './status.ts'
 import { showTab } from './tabs.ts'
 import { addText, askForLostPassword, restoreWrite, showWrite, tickWrite } from './write.ts'
 
+const language = element<HTMLSelectElement>('language')
+
 async function start() {
   document.documentElement.dataset.home = isExtension ? 'extension' : 'page'
   element('options').hidden = !isExtension
-  speak(await kept.get('language'))
+  offerLanguages(language)
+  await speak(await kept.get('language'))
   await restoreWrite()
   await restoreLoad()
   await showEverything()
@@ -31,7 +35,7 @@ async function start() {
 /** Everything again, in the language of now. */
 async function showEverything() {
   translate()
-  element('language').lang = otherLanguage()
+  language.value = currentLanguage()
   showWrite()
   showLoad()
   await showHistory()
@@ -78,12 +82,10 @@ for (const show of document.querySelectorAll<HTMLButtonElement>('.show')) {
   }
 }
 
-const otherLanguage = () => (currentLanguage() === 'ko' ? 'en' : 'ko')
-
-element('language').onclick = async () => {
-  const language = otherLanguage()
-  await kept.set('language', language)
-  speak(language)
+language.onchange = async () => {
+  const chosen = language.value as Language
+  await kept.set('language', chosen)
+  await speak(chosen)
   await showEverything()
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import messages from '../extension/_locales/en/messages.json'
+import { LANGUAGES } from '../extension/languages.ts'
 import {
   BROWSER_TEST,
   type Browser,
@@ -502,10 +503,10 @@ describe.each([CHROMIUM, FIREFOX] as Kind[])('the build for $name', (kind) => {
     }
   })
 
-  test('says its name and description in both languages', async () => {
+  test('says its name and description in every language', async () => {
     const asked = [...JSON.stringify(manifest).matchAll(/__MSG_(\w+)__/g)].map(([, key = '']) => key)
     expect(asked.length).toBeGreaterThan(0)
-    for (const language of ['en', 'ko']) {
+    for (const language of Object.keys(LANGUAGES)) {
       const messages = await Bun.file(join(folder, '_locales', language, 'messages.json')).json()
       for (const key of asked) expect(messages[key]?.message).toBeString()
     }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import axe from 'axe-core'
 import jsQR from 'jsqr'
 import lighthouse from 'lighthouse'
+import { LANGUAGES } from '../extension/languages.ts'
 import { BROWSER_TEST, CHROMIUM, type ChromiumPage } from './browsers.ts'
 import {
   askFor,
@@ -94,9 +95,9 @@ describeIn(CHROMIUM, (chromium) => {
     await expectNoViolations(options, 'options')
   })
 
-  test.each(['en', 'ko'])('every screen fits a phone of 320 pixels (%s)', async (language) => {
+  test.each(Object.keys(LANGUAGES))('every screen fits a phone of 320 pixels (%s)', async (language) => {
     const page = await open()
-    if (language === 'ko') await page.click('#language')
+    await page.choose('#language', language)
     await page.resize(320, 640)
     for await (const screen of screens(page)) {
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
@@ -128,8 +129,11 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await browserSpeaks('ko-KR,ko,en')).toBe('ko')
     expect(await page.text('#write-submit')).toMatch(/[가-힣]/)
     expect(await browserSpeaks('fr-FR,ko,en')).toBe('ko')
+    expect(await browserSpeaks('ja')).toBe('ja')
+    expect(await browserSpeaks('zh-TW,en')).toBe('zh-CN')
     expect(await browserSpeaks('fr-FR,de')).toBe('en')
-    await page.click('#language')
+    await page.choose('#language', 'ko')
+    await page.says('#write-submit', /[가-힣]/)
     expect(await browserSpeaks('en-US')).toBe('ko')
   })
 

@@ -91,7 +91,7 @@ for (const [kind, home, opener] of [
         await page.says('#wait', /(29|30) min/)
         server.clock.ahead += 21 * MINUTE
         await page.click('#load-submit')
-        const first = await page.says('#wait', /[89] min \d+ sec/)
+        const first = await page.says('#wait', /[89] minutes \d+ second/)
         await page.until(
           'the wait to count down',
           (first) => document.querySelector('#wait')?.textContent !== first,
@@ -560,12 +560,15 @@ for (const [kind, home, opener] of [
         }
       })
 
-      test('Korean and English: the switch changes every word, and is remembered', async () => {
+      test('the choice of a language changes every word, and is remembered', async () => {
         const page = await open()
-        const shown = async () => (await page.text('body')).replace(/한국어|English|extextcloud|https?:\S+/g, '')
+        const shown = async () =>
+          (await page.text('body')).replace(/한국어|English|日本語|简体中文|extextcloud|https?:\S+/g, '')
         expect(await shown()).not.toMatch(/[가-힣]/)
-        await page.click('#language')
-        await page.until('Korean', () => document.documentElement.lang === 'ko')
+        await page.choose('#language', 'zh_CN')
+        await page.says('#write-submit', /^获取四个字母/)
+        await page.choose('#language', 'ko')
+        await page.says('#write-submit', /^네 글자 받기/)
         await page.reload()
         await isReady(page)
         expect(await page.evaluate(() => document.documentElement.lang)).toBe('ko')
