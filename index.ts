@@ -62,7 +62,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
     origin: [BROWSER_EXTENSION, ...CORS_ORIGINS.split(/\s*,\s*/).filter(Boolean)],
     methods: ['GET', 'POST'],
     allowedHeaders: ['Content-Type'],
-    exposeHeaders: ['Retry-After'],
+    exposeHeaders: ['Retry-After', 'Date'],
     credentials: false,
     maxAge: 86_400,
   })
@@ -144,7 +144,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       })
 
       // What counts towards no limit stands before the limiter.
-      .use(createPage(PUBLIC_URL))
+      .use(createPage(MAX_TEXT_BYTES, PUBLIC_URL))
       .get(
         '/health',
         async () => {

@@ -93,15 +93,31 @@ export function duration(milliseconds: number): string {
   return parts.join(' ')
 }
 
+/** When something was: today the time alone. */
+export function clockTime(milliseconds: number): string {
+  const isToday = new Date(milliseconds).toDateString() === new Date().toDateString()
+  return new Intl.DateTimeFormat(languageTag(), {
+    ...(!isToday && { month: 'short', day: 'numeric' }),
+    hour: 'numeric',
+    minute: '2-digit',
+  }).format(milliseconds)
+}
+
+const SIZES = [
+  ['megabyte', 1_048_576, 1_000_000],
+  ['kilobyte', 1024, 1000],
+  ['byte', 1, 0],
+] as const
+
 export function fileSize(bytes: number): string {
-  const [unit, size] =
-    bytes < 1_000_000 ? (['kilobyte', bytes / 1024] as const) : (['megabyte', bytes / 1_048_576] as const)
+  const [unit, length] = SIZES.find(([, , from]) => bytes >= from) ?? SIZES[2]
   return new Intl.NumberFormat(languageTag(), {
     style: 'unit',
     unit,
-    maximumFractionDigits: size < 10 ? 1 : 0,
+    unitDisplay: unit === 'byte' ? 'long' : 'short',
+    maximumFractionDigits: bytes / length < 10 ? 1 : 0,
     roundingMode: 'ceil',
-  }).format(size)
+  }).format(bytes / length)
 }
 
 /** Offers every language in `choice`. */

@@ -71,7 +71,11 @@ async function keepPage(page: Response) {
 async function takeShared(request: Request): Promise<Response> {
   try {
     const form = await request.formData()
-    const text = ['title', 'text', 'url'].map((name) => form.get(name)).filter(Boolean)
+    const parts = ['title', 'text', 'url'].map((name) => String(form.get(name) ?? '').trim()).filter(Boolean)
+    // Many apps name the same twice, such as an address as text and as URL.
+    const text = parts.filter(
+      (part, place) => !parts.some((other, at) => other.includes(part) && (other !== part || at < place)),
+    )
     // Not in a variable: the browser may stop this worker before the page asks.
     await (await caches.open(SHARED)).put('/share', new Response(text.join('\n')))
     return Response.redirect('/', 303)

@@ -6,7 +6,7 @@ import axe from 'axe-core'
 import jsQR from 'jsqr'
 import lighthouse from 'lighthouse'
 import { LANGUAGES } from '../extension/languages.ts'
-import { BROWSER_TEST, CHROMIUM, type ChromiumPage } from './browsers.ts'
+import { BROWSER_TEST, CHROMIUM, type ChromiumPage, type Page } from './browsers.ts'
 import {
   askFor,
   describeIn,
@@ -67,7 +67,11 @@ describeIn(CHROMIUM, (chromium) => {
 
   async function expectNoViolations(page: ChromiumPage, screen: string) {
     for (const theme of ['light', 'dark']) {
-      await page.puppet.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }])
+      // A colour that is on its way to the other scheme is no one's.
+      await page.puppet.emulateMediaFeatures([
+        { name: 'prefers-color-scheme', value: theme },
+        { name: 'prefers-reduced-motion', value: 'reduce' },
+      ])
       const violations = await page.evaluate(async () => {
         const { axe } = globalThis as unknown as { axe: { run(): Promise<axe.AxeResults> } }
         const { violations } = await axe.run()
@@ -219,14 +223,42 @@ describeIn(CHROMIUM, (chromium) => {
   test('the page that looks on as the time runs out says so, and forgets the code', async () => {
     const page = await open()
     const code = await write(page, 'soon over', { expiresIn: 600 })
-    await page.sees(`li[data-code=${code}]`)
-    await page.evaluate(() => {
-      const now = Date.now
-      Date.now = () => now() + 600_000
-    })
+    await putClocksForward(page, 600_000)
     await tells(page, 'expired')
-    await page.seesNo(`li[data-code=${code}]`)
+    await page.until('the list to forget', (code) => !document.querySelector(`li[data-code=${code}]`), code)
     await page.seesNo('#written-code')
+  })
+
+  test('a clock that is put forward takes nothing away: the server’s time counts', async () => {
+    const page = await open()
+    const code = await write(page, 'not over yet', { expiresIn: 600 })
+    await page.evaluate(() => {
+      const { now } = Date
+      Date.now = () => now() + 5 * 3_600_000
+    })
+    await page.until('the server to be asked', () =>
+      performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/health')),
+    )
+    await page.says('#written-left', /^Gone in (10|9) minutes/)
+    expect(await writtenCode(page)).toBe(code)
+    await page.click('#write-another')
+    await page.says(`li[data-code=${code}]`, /(10|9) minutes/)
+  })
+
+  test('where no server tells the time, a text whose time seems to be up stays in the list', async () => {
+    await using stopping = await testServer()
+    const page = (await openPage(chromium(), stopping)) as ChromiumPage
+    const code = await write(page, 'who knows', { expiresIn: 600 })
+    await stopping.pause()
+    await page.evaluate(() => {
+      const { now } = Date
+      Date.now = () => now() + 5 * 3_600_000
+    })
+    await page.until('the server to be asked', () =>
+      performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/health')),
+    )
+    expect(await writtenCode(page)).toBe(code)
+    stopping.resume()
   })
 
   test('a result is brought into view on a small screen', async () => {
@@ -391,7 +423,7 @@ describeIn(CHROMIUM, (chromium) => {
     })
     await askFor(page, 'aBcD')
     expect(await tells(page, 'error_local')).toContain('browser')
-    expect(await chromium().problems()).toHaveLength(1)
+    expect((await chromium().problems()).length).toBeGreaterThan(0)
   })
 
   test('what was shared before the page could take it is told to be lost', async () => {
@@ -429,3 +461,14 @@ describeIn(CHROMIUM, (chromium) => {
     for (const [category, score] of scores) expect([category, score]).toEqual([category, 1])
   }, 60_000)
 })
+
+/** Puts the computer's clock forward in the page, and the server's, as it hears of it. */
+const putClocksForward = (page: Page, milliseconds: number) =>
+  page.evaluate((milliseconds) => {
+    const { now } = Date
+    Date.now = () => now() + milliseconds
+    const { get } = Headers.prototype
+    Headers.prototype.get = function (name) {
+      return name === 'date' ? new Date(Date.now()).toUTCString() : get.call(this, name)
+    }
+  }, milliseconds)
