@@ -12,9 +12,6 @@ import { linkIn, spelledHost, wantsMonospace } from './text-shape.ts'
 /** Milliseconds that a field of a page waits for its text. */
 const FIELD_PATIENCE = 300_000
 
-/** Characters of what is pasted as a code: its notification, at most. A longer text is one to write. */
-const LONG_CODE = 200
-
 const loadCode = input('load-code')
 const loadPassword = input('load-password')
 const loadPasswordRow = element('load-password-row')
@@ -76,7 +73,10 @@ function showLetters(areTyped = false) {
   if (code) {
     delete element('load-spelling').dataset.say
     showSpelling(element('load-spelling'), code)
-  } else say(element('load-spelling'), 'codeHint')
+  } else {
+    element('load-spelling').translate = true
+    say(element('load-spelling'), 'codeHint')
+  }
 }
 
 /** The letters in the field; one behind a whole code begins another. */
@@ -159,8 +159,9 @@ export function takePastedCode(event: ClipboardEvent) {
   const isElsewhere = isField(event.target) || element('load-panel').hidden || loaded
   // A part of a code goes where the caret is.
   if (isHere ? /^\s*[A-Za-z]{0,3}\s*$/.test(pasted) : isElsewhere) return
-  const isForBox = element('write-form').offsetParent !== null && !(readCode(pasted) && pasted.length <= LONG_CODE)
-  if (!isHere && isForBox) return
+  // A text may hold a word of four letters; what is nothing but a code, or a link to one, is no text.
+  const isText = !readCode(pasted) || (/\S\s+\S/.test(pasted) && !isCode(plain(pasted).replace(/\s/g, '')))
+  if (!isHere && isText && element('write-form').offsetParent !== null) return
   event.preventDefault()
   loadCode.focus()
   takePasted(pasted)

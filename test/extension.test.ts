@@ -361,6 +361,26 @@ describeIn(CHROMIUM, (chromium) => {
     await again.sees('#field-note')
   })
 
+  test('the language is changed several times at once, and the menu follows', async () => {
+    const options = await openExtension(chromium(), server)
+    await chromium().inBackground(() => {
+      const titles: string[] = []
+      Object.assign(globalThis, { titles })
+      const { create } = chrome.contextMenus
+      chrome.contextMenus.create = ((properties: chrome.contextMenus.CreateProperties) =>
+        create(properties, () => titles.push(chrome.runtime.lastError?.message ?? String(properties.title)))) as never
+    })
+    await options.evaluate(() =>
+      Promise.all(['ko', 'ja', 'zh_CN'].map((language) => chrome.storage.local.set({ language }))),
+    )
+    const created = await poll('the menus', async () => {
+      const titles = await chromium().inBackground(() => (globalThis as unknown as { titles: string[] }).titles)
+      return titles.length >= 6 && titles
+    })
+    expect(created.filter((title) => /duplicate/.test(title))).toEqual([])
+    expect(created.at(-1)).toMatch(/读取/)
+  })
+
   test('the browser has nothing to say against the build', async () => {
     const page = await chromium().open('chrome://extensions')
     const complaints = await page.evaluate(async (extension) => {

@@ -50,11 +50,17 @@ describeIn(CHROMIUM, (chromium) => {
     yield 'written, with a large QR code'
     await page.click('#erase')
     yield 'erase?'
+    await page.click('#write-another')
+    yield 'list'
     await page.click('#load-tab')
     yield 'load'
     await page.click('#load-submit')
     await page.sees('#message.error')
     yield 'load, incomplete'
+    await page.type('qQzZ', '#load-code')
+    await tells(page, 'error_not_found')
+    yield 'load, wrong'
+    await page.press('Escape')
     await page.type(code, '#load-code')
     await page.click('#load-submit')
     await tells(page, 'error_password_required')
@@ -81,8 +87,9 @@ describeIn(CHROMIUM, (chromium) => {
     }
   }
 
-  test('axe finds no violation on any screen, light or dark', async () => {
+  test.each([1000, 390])('axe finds no violation on any screen %d pixels wide, light or dark', async (width) => {
     const page = await open()
+    await page.resize(width, 800)
     await page.puppet.evaluate(axe.source)
     for await (const screen of screens(page)) await expectNoViolations(page, screen)
   })
@@ -382,25 +389,44 @@ describeIn(CHROMIUM, (chromium) => {
     await isReady(page)
   })
 
+  /** Shares as a phone's menu does. */
+  async function share(page: ChromiumPage, fields: Record<string, string>) {
+    await page.goto('about:blank')
+    await page.evaluate(
+      (origin, fields) => {
+        const form = Object.assign(document.createElement('form'), {
+          method: 'POST',
+          action: `${origin}/share`,
+          enctype: 'multipart/form-data',
+        })
+        for (const [name, value] of Object.entries(JSON.parse(fields))) {
+          form.append(Object.assign(document.createElement('textarea'), { name, value }))
+        }
+        document.body.append(form)
+        form.submit()
+      },
+      server.url,
+      JSON.stringify(fields),
+    )
+  }
+
+  test.each([
+    [{ text: 'https://example.com/a', url: 'https://example.com/a' }, /^https:\/\/example\.com\/a$/],
+    [{ title: 'A title', text: 'A title https://example.com/a', url: 'https://example.com/a' }, /^A title https\S+a$/],
+    [{ title: 'A title', url: 'https://example.com/a' }, /^A title\nhttps\S+a$/],
+  ])('what an app shares twice comes once: %j', async (fields, text) => {
+    const page = await openForOffline()
+    await share(page, fields)
+    await page.says('#write-text', text)
+  })
+
   test('what a phone shares is filled in without passing the server, in place of an old code, and sent only by the person', async () => {
     const page = await openForOffline()
     await write(page, 'written before')
     const before = page.requests.length
     await server.pause()
     try {
-      await page.goto('about:blank')
-      await page.evaluate((origin) => {
-        const form = Object.assign(document.createElement('form'), {
-          method: 'POST',
-          action: `${origin}/share`,
-          enctype: 'multipart/form-data',
-        })
-        for (const [name, value] of Object.entries({ title: 'A <b>title</b>', text: 'shared from\na phone & more' })) {
-          form.append(Object.assign(document.createElement('textarea'), { name, value }))
-        }
-        document.body.append(form)
-        form.submit()
-      }, server.url)
+      await share(page, { title: 'A <b>title</b>', text: 'shared from\na phone & more' })
       await page.says('#write-text', /^A <b>title<\/b>\r?\nshared from\r?\na phone & more$/)
       await page.seesNo('#written-code')
       expect(await page.evaluate(() => location.href)).toBe(`${server.url}/`)
@@ -430,9 +456,18 @@ describeIn(CHROMIUM, (chromium) => {
     await tells(await open('#share-lost'), 'shareLost')
   })
 
-  test.each(['light', 'dark'])('the QR code leads to the code (%s)', async (theme) => {
+  test.each(['light', 'dark', 'darkened by an extension'])('the QR code leads to the code (%s)', async (theme) => {
     const page = await open()
-    await page.puppet.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }])
+    if (theme !== 'light' && theme !== 'dark') {
+      await page.evaluate(() => {
+        const sheet = new CSSStyleSheet()
+        sheet.replaceSync('* { color: #e8e6e3 !important; background-color: #181a1b !important; fill: #181a1b }')
+        document.adoptedStyleSheets = [sheet]
+      })
+    }
+    await page.puppet.emulateMediaFeatures([
+      { name: 'prefers-color-scheme', value: theme === 'dark' ? 'dark' : 'light' },
+    ])
     const code = await write(page, 'for a camera')
     const png = await (await page.puppet.$('#written-qr'))?.screenshot({ encoding: 'base64' })
     // Another page decodes the picture: this one's policy lets it load none.
@@ -444,7 +479,9 @@ describeIn(CHROMIUM, (chromium) => {
       const pixels = context?.getImageData(0, 0, bitmap.width, bitmap.height).data ?? []
       return [bitmap.width, bitmap.height, Array.from(pixels, (value) => String.fromCharCode(value)).join('')] as const
     }, png ?? '')
-    const decoded = jsQR(Uint8ClampedArray.from(Buffer.from(pixels, 'latin1')), width, height)
+    const decoded = jsQR(Uint8ClampedArray.from(Buffer.from(pixels, 'latin1')), width, height, {
+      inversionAttempts: 'dontInvert',
+    })
     expect(decoded?.data).toBe(`${server.url}/#${code}`)
   })
 
