@@ -85,7 +85,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           origin: admittedOrigins(settings),
           methods: ['GET', 'POST'],
           allowedHeaders: ['Content-Type'],
-          exposeHeaders: ['Retry-After'],
+          exposeHeaders: ['Retry-After', 'Date'],
           credentials: false,
           maxAge: 86_400,
         }),
@@ -190,7 +190,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       .use(createRaw(texts, guard, settings, who))
       // What costs little has a limit of its own, far above a person's.
       .use(createLimiter(guard.assets, who))
-      .use(createPage(PUBLIC_URL))
+      .use(createPage(MAX_TEXT_BYTES, PUBLIC_URL))
       .get(
         '/health',
         async () => {

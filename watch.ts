@@ -101,7 +101,7 @@ export function routeOf({ url }: Request): string {
   // As the router reads it: one slash at the end is no part of it.
   const path = url.slice(start, query < 0 ? undefined : query).replace(/(.)\/$/, '$1')
   if (ROUTES.has(path)) return path
-  if (/^\/(assets\/.|icons\/.|[^/]+\.[a-z]+$)/.test(path)) return '/assets/*'
+  if (/^\/(assets\/.|icons\/.|_locales\/.|[^/]+\.[a-z]+$)/.test(path)) return '/assets/*'
   return /^\/[^/]+$/.test(path) ? '/:code' : 'none'
 }
 

@@ -405,7 +405,7 @@ test('browser extensions and the origins in CORS_ORIGINS may call the API, other
       expect(headers.get('vary')).toContain('Origin')
     }
     expect(preflight.headers.get('access-control-allow-headers')).toBe('Content-Type')
-    expect(written.headers.get('access-control-expose-headers')).toBe('Retry-After')
+    expect(written.headers.get('access-control-expose-headers')).toBe('Retry-After, Date')
   }
 })
 
