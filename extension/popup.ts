@@ -4,7 +4,7 @@ import { isCode } from './code.ts'
 import { element, input } from './elements.ts'
 import { showHistory, tickHistory } from './history.ts'
 import { offerCode, restoreLoad, showLoad } from './load.ts'
-import { currentLanguage, speak, translate } from './messages.ts'
+import { currentLanguage, type MessageKey, speak, translate } from './messages.ts'
 import { complain, forgetMessage, tellProblem, tickWait } from './status.ts'
 import { showTab } from './tabs.ts'
 import { addText, askForLostPassword, restoreWrite, showWrite, tickWrite } from './write.ts'
@@ -43,14 +43,19 @@ async function tick() {
   await tickHistory()
 }
 
+/** What the server has to tell of the address that brought a person here. */
+const ARRIVALS: Record<string, MessageKey> = { 'share-lost': 'shareLost', 'wrong-address': 'wrongAddress' }
+
 /** A link brings a code, `/#aBcD`, and loads nothing by itself. */
 function readAddress() {
   const code = location.hash.slice(1)
-  if (code !== 'share-lost' && !isCode(code)) return
+  const arrival = ARRIVALS[code]
+  if (!arrival && !isCode(code)) return
   // Out of the address, where others would read it; the list of visited pages keeps it.
   window.history.replaceState(null, '', location.pathname)
-  if (isCode(code)) offerCode(code)
-  else complain('shareLost')
+  if (!arrival) return offerCode(code)
+  if (arrival === 'wrongAddress') showTab('load')
+  complain(arrival)
 }
 
 /** A phone's share menu brings a text, which the service worker keeps for the page. It is not sent by itself. */
