@@ -6,7 +6,7 @@ import { showHistory, tickHistory } from './history.ts'
 import { prepareIncoming } from './incoming.ts'
 import type { Language } from './languages.ts'
 import { offerCode, restoreLoad, showLoad, takePastedCode, takeTyped, tickLoad } from './load.ts'
-import { currentLanguage, offerLanguages, say, speak, translate } from './messages.ts'
+import { currentLanguage, type MessageKey, offerLanguages, say, speak, translate } from './messages.ts'
 import { complain, forgetMessage, tellProblem, tickWait } from './status.ts'
 import './presses.ts'
 import { greet, showTab } from './tabs.ts'
@@ -65,14 +65,19 @@ async function showFooter() {
   if (shortcut) say(element('shortcut'), 'shortcut', shortcut)
 }
 
+/** What the server has to tell of the address that brought a person here. */
+const ARRIVALS: Record<string, MessageKey> = { 'share-lost': 'shareLost', 'wrong-address': 'wrongAddress' }
+
 /** A link brings a code, `/#aBcD`, and loads nothing by itself. */
 function readAddress() {
   const code = location.hash.slice(1)
-  if (code !== 'share-lost' && !isCode(code)) return
+  const arrival = ARRIVALS[code]
+  if (!arrival && !isCode(code)) return
   // Out of the address, where others would read it; the list of visited pages keeps it.
   window.history.replaceState(null, '', location.pathname)
-  if (isCode(code)) offerCode(code)
-  else complain('shareLost')
+  if (!arrival) return offerCode(code)
+  if (arrival === 'wrongAddress') showTab('load')
+  complain(arrival)
 }
 
 /** A phone's share menu brings a text, which the service worker keeps for the page. It is not sent by itself. */

@@ -455,6 +455,17 @@ describeIn(CHROMIUM, (chromium) => {
     await tells(await open('#share-lost'), 'shareLost')
   })
 
+  test('an address with nothing behind it leads to Load, which says so', async () => {
+    for (const at of ['about', 'aBcDe', 'no/such/page']) {
+      const page = await open(at)
+      expect(await tells(page, 'wrongAddress')).toBe(
+        'There is nothing at this address. A code has four letters, such as aBcD.',
+      )
+      await page.sees('#load-code')
+      expect(await page.evaluate(() => location.pathname + location.hash)).toBe('/')
+    }
+  })
+
   test.each(['light', 'dark', 'darkened by an extension'])('the QR code leads to the code (%s)', async (theme) => {
     const page = await open()
     if (theme !== 'light' && theme !== 'dark') {
