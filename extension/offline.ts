@@ -37,7 +37,8 @@ self.addEventListener('fetch', (event) => {
 async function openPage(event: FetchEvent): Promise<Response> {
   let page: Response
   try {
-    page = await fetch(event.request)
+    // Asked anew: what another site's link began would be taken for that site's own request, and refused.
+    page = await fetch('/', { redirect: 'manual' })
   } catch (error) {
     const last = await caches.match('/', { ignoreVary: true })
     if (last) return last
