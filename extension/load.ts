@@ -92,7 +92,16 @@ function takeLetters() {
   showLetters(true)
   setCode(typedLetters())
   if (taken !== before && document.documentElement.dataset.layout === 'first') showTab('load')
-  if (taken !== before && isCode(taken)) void loadText(false)
+  if (taken !== before) loadTyped()
+}
+
+/** The code that was asked for last by typing it: a keyboard that composes tells of the same letters several times. */
+let askedFor = ''
+
+function loadTyped() {
+  const code = typedLetters()
+  if (isCode(code) && code !== askedFor) void loadText(false)
+  askedFor = code
 }
 
 /** Perhaps a keyboard is set to Korean, or a small l is taken for a 1. */
@@ -130,6 +139,7 @@ loadCode.oninput = (event) => {
   // Korean keyboards compose their letters, and Android's compose even Latin ones: changing the value would garble them.
   complainOfLetters()
   showLetters()
+  loadTyped()
 }
 /** What the field holds, without the code that the paste was meant to replace. */
 function pastedText() {
@@ -137,7 +147,7 @@ function pastedText() {
   return isCode(taken) && !readCode(value) ? value.replace(taken, '') : value
 }
 
-loadCode.addEventListener('compositionend', takeLetters)
+loadCode.addEventListener('compositionend', () => loaded?.code === typedLetters() || takeLetters())
 document.addEventListener('selectionchange', () => document.activeElement === loadCode && showLetters())
 loadCode.onblur = () => showLetters()
 // Whoever comes back to a whole code types or pastes another; a click still finds its one letter.

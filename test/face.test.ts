@@ -76,6 +76,21 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await server.load(code)).toBeUndefined()
   })
 
+  test('a keyboard that composes its letters, as those of phones do, loads with the fourth one too', async () => {
+    const page = await open()
+    const code = await server.write('composed')
+    await page.click('#load-code')
+    const session = await page.puppet.createCDPSession()
+    const asked = () => page.requests.filter((url) => url.endsWith('/api/load')).length
+    for (let length = 1; length <= 4; length++) {
+      const text = code.slice(0, length)
+      await session.send('Input.imeSetComposition', { text, selectionStart: length, selectionEnd: length })
+    }
+    expect(await loadedText(page)).toBe('composed')
+    await page.sees('#copy-text')
+    expect([await page.text('#load-code'), asked()]).toEqual([code, 1])
+  })
+
   test('a wrong last letter is mended, and the text comes', async () => {
     const page = await open()
     const code = await server.write('mended')
