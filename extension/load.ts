@@ -53,6 +53,14 @@ function setCode(code: string) {
   putCode(code)
 }
 
+export function clearCode() {
+  forgetMessage()
+  setCode('')
+}
+
+/** Whether a text is on show. */
+export const isLoaded = () => loaded !== undefined
+
 function putCode(code: string) {
   loadCode.value = taken = code
   void draft.set('code', code || undefined)
@@ -158,8 +166,7 @@ loadCode.onkeydown = (event) => {
   if (event.key !== 'Escape' || loadCode.value === '') return
   // The popup stays open.
   event.preventDefault()
-  forgetMessage()
-  setCode('')
+  clearCode()
 }
 
 /** Takes a code that is pasted into its field, or anywhere but into a field. Without one, what is pasted is for the box, where that is on show. */
@@ -175,12 +182,6 @@ export function takePastedCode(event: ClipboardEvent) {
   event.preventDefault()
   loadCode.focus()
   takePasted(pasted)
-}
-
-/** Letters that are typed at nothing find their tiles. */
-export function takeTyped({ key, ctrlKey, metaKey, altKey }: KeyboardEvent) {
-  const isAtNothing = document.activeElement === document.body && loadCode.offsetParent !== null && !loaded
-  if (isAtNothing && /^\p{L}$/u.test(key) && !ctrlKey && !metaKey && !altKey) loadCode.focus()
 }
 
 element('load-form').onsubmit = (event) => {
@@ -204,9 +205,13 @@ async function loadText(take: boolean) {
   isPressed = take
   const code = typedLetters()
   const problem = await busy(button('load-submit'), 'loading', async () => {
-    const text = await load({ code, password: loadPassword.value || undefined, take })
-    // Meanwhile another letter was mended: the answer is to the wrong one.
-    if (take || code === typedLetters()) await showText(text)
+    // Where a letter has been mended meanwhile, the answer is to a code that nobody means any more.
+    const isMeant = () => take || code === typedLetters()
+    const text = await load({ code, password: loadPassword.value || undefined, take }).catch((thrown) => {
+      if (isMeant()) throw thrown
+    })
+    if (text && isMeant()) await showText(text)
+    else forgetMessage()
   })
   if (code !== typedLetters()) {
     if (isCode(typedLetters())) await loadText(false)

@@ -64,6 +64,18 @@ describeIn(CHROMIUM, (chromium) => {
     expect([chords, await server.load(code), await chromium().clipboard()]).toEqual([2, 'two chords away', code])
   })
 
+  test('whoever types on at nothing, beyond four letters, writes a text', async () => {
+    const page = await open()
+    await page.type('Hello world, this is no code')
+    expect(await page.text('#write-text')).toBe('Hello world, this is no code')
+    expect([await page.text('#load-code'), await page.text('#message')]).toEqual(['', ''])
+    expect(page.requests.filter((url) => url.endsWith('/api/load')).length).toBeLessThanOrEqual(1)
+    const other = await open()
+    await other.type('I am no code')
+    expect(await other.text('#write-text')).toBe('I am no code')
+    expect(other.requests.filter((url) => url.endsWith('/api/load'))).toEqual([])
+  })
+
   test('the fourth letter that is typed leaves a text to be read once; a press takes it', async () => {
     const page = await open()
     const code = await server.write('for one reader', { once: true })
