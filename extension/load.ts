@@ -53,6 +53,14 @@ function setCode(code: string) {
   putCode(code)
 }
 
+export function clearCode() {
+  forgetMessage()
+  setCode('')
+}
+
+/** Whether a text is on show. */
+export const isLoaded = () => loaded !== undefined
+
 function putCode(code: string) {
   loadCode.value = taken = code
   void draft.set('code', code || undefined)
@@ -92,7 +100,16 @@ function takeLetters() {
   showLetters(true)
   setCode(typedLetters())
   if (taken !== before && document.documentElement.dataset.layout === 'first') showTab('load')
-  if (taken !== before && isCode(taken)) void loadText(false)
+  if (taken !== before) loadTyped()
+}
+
+/** The code that was asked for last by typing it: a keyboard that composes tells of the same letters several times. */
+let askedFor = ''
+
+function loadTyped() {
+  const code = typedLetters()
+  if (isCode(code) && code !== askedFor) void loadText(false)
+  askedFor = code
 }
 
 /** Perhaps a keyboard is set to Korean, or a small l is taken for a 1. */
@@ -130,6 +147,7 @@ loadCode.oninput = (event) => {
   // Korean keyboards compose their letters, and Android's compose even Latin ones: changing the value would garble them.
   complainOfLetters()
   showLetters()
+  loadTyped()
 }
 /** What the field holds, without the code that the paste was meant to replace. */
 function pastedText() {
@@ -137,7 +155,7 @@ function pastedText() {
   return isCode(taken) && !readCode(value) ? value.replace(taken, '') : value
 }
 
-loadCode.addEventListener('compositionend', takeLetters)
+loadCode.addEventListener('compositionend', () => loaded?.code === typedLetters() || takeLetters())
 document.addEventListener('selectionchange', () => document.activeElement === loadCode && showLetters())
 loadCode.onblur = () => showLetters()
 // Whoever comes back to a whole code types or pastes another; a click still finds its one letter.
@@ -148,8 +166,7 @@ loadCode.onkeydown = (event) => {
   if (event.key !== 'Escape' || loadCode.value === '') return
   // The popup stays open.
   event.preventDefault()
-  forgetMessage()
-  setCode('')
+  clearCode()
 }
 
 /** Takes a code that is pasted into its field, or anywhere but into a field. Without one, what is pasted is for the box, where that is on show. */
@@ -165,12 +182,6 @@ export function takePastedCode(event: ClipboardEvent) {
   event.preventDefault()
   loadCode.focus()
   takePasted(pasted)
-}
-
-/** Letters that are typed at nothing find their tiles. */
-export function takeTyped({ key, ctrlKey, metaKey, altKey }: KeyboardEvent) {
-  const isAtNothing = document.activeElement === document.body && loadCode.offsetParent !== null && !loaded
-  if (isAtNothing && /^\p{L}$/u.test(key) && !ctrlKey && !metaKey && !altKey) loadCode.focus()
 }
 
 element('load-form').onsubmit = (event) => {
@@ -194,9 +205,13 @@ async function loadText(take: boolean) {
   isPressed = take
   const code = typedLetters()
   const problem = await busy(button('load-submit'), 'loading', async () => {
-    const text = await load({ code, password: loadPassword.value || undefined, take })
-    // Meanwhile another letter was mended: the answer is to the wrong one.
-    if (take || code === typedLetters()) await showText(text)
+    // Where a letter has been mended meanwhile, the answer is to a code that nobody means any more.
+    const isMeant = () => take || code === typedLetters()
+    const text = await load({ code, password: loadPassword.value || undefined, take }).catch((thrown) => {
+      if (isMeant()) throw thrown
+    })
+    if (text && isMeant()) await showText(text)
+    else forgetMessage()
   })
   if (code !== typedLetters()) {
     if (isCode(typedLetters())) await loadText(false)

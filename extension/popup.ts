@@ -5,10 +5,11 @@ import { element, input } from './elements.ts'
 import { showHistory, tickHistory } from './history.ts'
 import { prepareIncoming } from './incoming.ts'
 import type { Language } from './languages.ts'
-import { offerCode, restoreLoad, showLoad, takePastedCode, takeTyped, tickLoad } from './load.ts'
+import { offerCode, restoreLoad, showLoad, takePastedCode, tickLoad } from './load.ts'
 import { currentLanguage, type MessageKey, offerLanguages, say, speak, translate } from './messages.ts'
 import { complain, forgetMessage, tellProblem, tickWait } from './status.ts'
 import './presses.ts'
+import './stray.ts'
 import { greet, showTab } from './tabs.ts'
 import { addText, askForLostPassword, restoreWrite, showWrite, takePastedText, tickWrite } from './write.ts'
 
@@ -97,7 +98,6 @@ document.addEventListener('paste', (event) => {
   takePastedCode(event)
   if (!event.defaultPrevented) takePastedText(event)
 })
-document.addEventListener('keydown', takeTyped)
 
 window.onhashchange = readAddress
 window.onoffline = tellIfOffline

@@ -72,6 +72,18 @@ describeIn(CHROMIUM, (chromium) => {
     expect([chords, await server.load(code), await chromium().clipboard()]).toEqual([2, 'two chords away', code])
   })
 
+  test('whoever types on at nothing, beyond four letters, writes a text', async () => {
+    const page = await open()
+    await page.type('Hello world, this is no code')
+    expect(await page.text('#write-text')).toBe('Hello world, this is no code')
+    expect([await page.text('#load-code'), await page.text('#message')]).toEqual(['', ''])
+    expect(page.requests.filter((url) => url.endsWith('/api/load')).length).toBeLessThanOrEqual(1)
+    const other = await open()
+    await other.type('I am no code')
+    expect(await other.text('#write-text')).toBe('I am no code')
+    expect(other.requests.filter((url) => url.endsWith('/api/load'))).toEqual([])
+  })
+
   test('the fourth letter that is typed leaves a text to be read once; a press takes it', async () => {
     const page = await open()
     const code = await server.write('for one reader', { once: true })
@@ -82,6 +94,21 @@ describeIn(CHROMIUM, (chromium) => {
     await page.press('Enter')
     expect(await loadedText(page)).toBe('for one reader')
     expect(await server.load(code)).toBeUndefined()
+  })
+
+  test('a keyboard that composes its letters, as those of phones do, loads with the fourth one too', async () => {
+    const page = await open()
+    const code = await server.write('composed')
+    await page.click('#load-code')
+    const session = await page.puppet.createCDPSession()
+    const asked = () => page.requests.filter((url) => url.endsWith('/api/load')).length
+    for (let length = 1; length <= 4; length++) {
+      const text = code.slice(0, length)
+      await session.send('Input.imeSetComposition', { text, selectionStart: length, selectionEnd: length })
+    }
+    expect(await loadedText(page)).toBe('composed')
+    await page.sees('#copy-text')
+    expect([await page.text('#load-code'), asked()]).toEqual([code, 1])
   })
 
   test('a wrong last letter is mended, and the text comes', async () => {
