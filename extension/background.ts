@@ -13,7 +13,9 @@ import {
 } from './api.ts'
 import { copy } from './clipboard.ts'
 import { spell } from './code.ts'
+import { rememberField } from './field.ts'
 import { duration, message, problemKey, speak } from './messages.ts'
+import { readSelection } from './selection.ts'
 
 /** Which of the two builds this is: `bun run build` writes it here. */
 declare const BROWSER: 'chromium' | 'firefox'
@@ -89,43 +91,25 @@ async function fulfil(wish: Wish): Promise<Outcome> {
 }
 
 /** Writes what is selected; tells the code by a notification, on the badge and on the clipboard. */
-async function sendSelection(place: Field, selectionText: string) {
+async function sendSelection(place: Field, inMenu: string) {
   speak(await kept.get('language'))
   try {
-    const text = (await exactSelection(place)) || selectionText
+    const { text, lack } = await readSelection(place, inMenu)
     const lent = await writeHere({ text, expiresIn: (await kept.get('expiresIn')) ?? DEFAULT_EXPIRY, once: false })
-    await Promise.all([draft.set('written', lent), draft.set('tab', 'write')])
+    await Promise.all([draft.set('written', lent), draft.set('tab', 'write'), draft.set('lack', lack)])
     const isCopied = await copyFromBackground(lent.code)
     await chrome.action.setBadgeBackgroundColor({ color: '#4338ca' })
     await chrome.action.setBadgeText({ text: lent.code })
     void refreshBadge()
-    await notify(
-      message('sentTitle', lent.code),
+    const told = [
       message(isCopied ? 'sentMessage' : 'sentUncopied', spell(lent.code), duration(lent.expiresAt - Date.now())),
-    )
+      lack && message(lack),
+    ]
+    await notify(message('sentTitle', lent.code), told.filter(Boolean).join('\n'))
   } catch (thrown) {
     const { reason, details } = Problem.of(thrown)
     const wait = details.retryAfter ? ` ${message('wait', duration(details.retryAfter * 1000))}` : ''
     await notify(message('sendFailedTitle'), message(problemKey(reason, details.field)) + wait)
-  }
-}
-
-/** The menu's own `selectionText` has lost its line breaks in Chromium. */
-async function exactSelection({ tabId, frameId }: Field): Promise<string> {
-  try {
-    const [injection] = await chrome.scripting.executeScript({
-      target: { tabId, frameIds: [frameId] },
-      func: () => {
-        const field = document.activeElement
-        return field instanceof HTMLTextAreaElement
-          ? field.value.slice(field.selectionStart, field.selectionEnd)
-          : String(getSelection())
-      },
-    })
-    return injection?.result ?? ''
-  } catch {
-    // A page that no extension may touch, such as a PDF.
-    return ''
   }
 }
 
@@ -166,6 +150,7 @@ const notify = (title: string, text: string) =>
 /** Opens the popup, which puts the text that it loads into the field. Nothing is awaited before: Firefox opens a popup only at once. */
 function askForCode(field: Field) {
   void draft.set('field', field)
+  rememberField(field).catch(() => draft.set('field', { ...field, isClosed: true }))
   void draft.set('code', undefined)
   // A text that was read once exists nowhere else any more.
   void draft.get('loaded').then((loaded) => (loaded?.once ? undefined : draft.set('loaded', undefined)))

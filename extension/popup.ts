@@ -17,8 +17,12 @@ async function start() {
   await restoreLoad()
   await showEverything()
   if (isExtension) await chrome.action.setBadgeText({ text: '' })
+  const [tab, lack] = await Promise.all([draft.get('tab'), draft.get('lack')])
   document.documentElement.dataset.ready = ''
-  showTab((await draft.get('tab')) ?? 'write')
+  showTab(tab ?? 'write')
+  // In case nobody saw the notification.
+  if (lack) complain(lack)
+  void draft.set('lack', undefined)
   askForLostPassword()
   readAddress()
   askForShared()
