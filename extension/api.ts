@@ -50,6 +50,8 @@ export interface Field {
   frameId: number
   /** Milliseconds since 1970. */
   askedAt: number
+  /** Whether the browser lets no extension into its page or frame. */
+  isClosed?: boolean
 }
 
 /** What stays until it is removed. */
@@ -71,6 +73,8 @@ interface Draft {
   once: boolean
   code: string
   written: Lent
+  /** What a selection that was sent may have lost: the key of the message that tells it. */
+  lack: 'sentFlat' | 'sentPart'
   loaded: Loaded
   field: Field
   hadPassword: boolean

@@ -6,7 +6,6 @@ import {
   forgetPrivate,
   history,
   kept,
-  type Lent,
   loadHere,
   now,
   type Outcome,
@@ -17,7 +16,9 @@ import {
 } from './api.ts'
 import { copy } from './clipboard.ts'
 import { spell } from './code.ts'
+import { rememberField } from './field.ts'
 import { duration, message, problemKey, speak } from './messages.ts'
+import { readSelection } from './selection.ts'
 
 /** Which of the two builds this is: `bun run build` writes it here. */
 declare const BROWSER: 'chromium' | 'firefox'
@@ -106,7 +107,8 @@ async function fulfil(wish: Wish): Promise<Outcome> {
     }
     if ('send' in wish) {
       const { tabId, isPrivate } = wish.send
-      return { done: await writeSelection({ tabId, frameId: 0, askedAt: Date.now() }, '', isPrivate) }
+      const { lent } = await writeSelection({ tabId, frameId: 0, askedAt: Date.now() }, '', isPrivate)
+      return { done: lent }
     }
     const loaded = await loadHere(wish.load)
     await draft.set('loaded', loaded)
@@ -118,16 +120,17 @@ async function fulfil(wish: Wish): Promise<Outcome> {
 }
 
 /** Writes what is selected; tells the code by a notification, on the clipboard and, unless the window is private, on the badge. */
-async function sendSelection(place: Field, selectionText: string, isPrivate = false) {
+async function sendSelection(place: Field, inMenu: string, isPrivate = false) {
   await speak(await kept.get('language'))
   try {
-    const lent = await writeSelection(place, selectionText, isPrivate)
+    const { lent, lack } = await writeSelection(place, inMenu, isPrivate)
     const isCopied = await copyFromBackground(lent.code)
     if (!isPrivate) await showBadge(lent.code)
-    await notify(
-      message('sentTitle', lent.code),
+    const told = [
       message(isCopied ? 'sentMessage' : 'sentUncopied', spell(lent.code), duration(lent.expiresAt - now())),
-    )
+      lack && message(lack),
+    ]
+    await notify(message('sentTitle', lent.code), told.filter(Boolean).join('\n'))
   } catch (thrown) {
     const { reason, details } = Problem.of(thrown)
     const wait = details.retryAfter ? ` ${message('wait', duration(details.retryAfter * 1000))}` : ''
@@ -135,32 +138,13 @@ async function sendSelection(place: Field, selectionText: string, isPrivate = fa
   }
 }
 
-async function writeSelection(place: Field, selectionText: string, isPrivate: boolean): Promise<Lent> {
+async function writeSelection(place: Field, inMenu: string, isPrivate: boolean) {
   const memories = isPrivate ? privateMemories() : { kept, draft }
-  const text = (await exactSelection(place)) || selectionText
+  const { text, lack } = await readSelection(place, inMenu)
   const expiresIn = (await kept.get('expiresIn')) ?? DEFAULT_EXPIRY
   const lent = await writeHere({ text, expiresIn, once: false }, memories.kept)
-  await Promise.all([memories.draft.set('written', lent), draft.set('tab', 'write')])
-  return lent
-}
-
-/** The menu's own `selectionText` has lost its line breaks in Chromium. */
-async function exactSelection({ tabId, frameId }: Field): Promise<string> {
-  try {
-    const [injection] = await chrome.scripting.executeScript({
-      target: { tabId, frameIds: [frameId] },
-      func: () => {
-        const field = document.activeElement
-        return field instanceof HTMLTextAreaElement
-          ? field.value.slice(field.selectionStart, field.selectionEnd)
-          : String(getSelection())
-      },
-    })
-    return injection?.result ?? ''
-  } catch {
-    // A page that no extension may touch, such as a PDF.
-    return ''
-  }
+  await Promise.all([memories.draft.set('written', lent), draft.set('tab', 'write'), draft.set('lack', lack)])
+  return { lent, lack }
 }
 
 /** Firefox's background has a document to copy from; Chromium's borrows one for the moment. */
@@ -200,6 +184,7 @@ const notify = (title: string, text: string) =>
 /** Opens the popup, which puts the text that it loads into the field. Nothing is awaited before: Firefox opens a popup only at once. */
 function askForCode(field: Field) {
   void draft.set('field', field)
+  rememberField(field).catch(() => draft.set('field', { ...field, isClosed: true }))
   void draft.set('code', undefined)
   // A text that was read once exists nowhere else any more.
   void draft.get('loaded').then((loaded) => (loaded?.once ? undefined : draft.set('loaded', undefined)))

@@ -1,5 +1,5 @@
 /** The other ways by which a text gets into the box: the clipboard, a file that is dropped, what is selected in the page below the popup. */
-import { isExtension, sendSelection } from './api.ts'
+import { draft, isExtension, sendSelection } from './api.ts'
 import { button, element } from './elements.ts'
 import { busy, complain } from './status.ts'
 import { insertText, isTooLarge, showNew } from './write.ts'
@@ -72,5 +72,15 @@ async function hasSelection(): Promise<boolean> {
 button('send-selection').onclick = () =>
   busy(button('send-selection'), 'writing', async () => {
     const tabId = await pageBelow()
-    if (tabId !== undefined) await showNew(await sendSelection(tabId))
+    if (tabId === undefined) return
+    await showNew(await sendSelection(tabId))
+    await tellLack()
   })
+
+/** Tells once what a selection lacks that was sent: the notification may have gone unseen. */
+export async function tellLack() {
+  const lack = await draft.get('lack')
+  if (!lack) return
+  complain(lack)
+  await draft.set('lack', undefined)
+}

@@ -280,8 +280,9 @@ async function waitingField() {
 async function fillField(text: string) {
   const field = await waitingField()
   if (!field) return
-  if (await putInto(field, text)) tell('intoFieldDone')
-  else complain('intoFieldFailed')
+  const filled = await putInto(field, text)
+  if (filled === 'intoFieldDone') tell(filled)
+  else complain(filled)
   await forgetField()
 }
 

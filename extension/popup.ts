@@ -3,7 +3,7 @@ import { draft, history, isExtension, kept, Problem, shortcutOf } from './api.ts
 import { isCode } from './code.ts'
 import { element, input } from './elements.ts'
 import { showHistory, tickHistory } from './history.ts'
-import { prepareIncoming } from './incoming.ts'
+import { prepareIncoming, tellLack } from './incoming.ts'
 import type { Language } from './languages.ts'
 import { offerCode, restoreLoad, showLoad, takePastedCode, tickLoad } from './load.ts'
 import { currentLanguage, type MessageKey, offerLanguages, say, speak, translate } from './messages.ts'
@@ -25,11 +25,13 @@ async function start() {
   await showFooter()
   await showEverything()
   if (isExtension) await chrome.action.setBadgeText({ text: '' })
+  const tab = await draft.get('tab')
   document.documentElement.dataset.ready = ''
-  const tab = (await draft.get('tab')) ?? (isExtension ? 'write' : undefined)
   if (tab) showTab(tab)
+  else if (isExtension) showTab('write')
   else greet((await history()).length === 0)
   await prepareIncoming()
+  await tellLack()
   askForLostPassword()
   readAddress()
   askForShared()

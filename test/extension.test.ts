@@ -343,7 +343,7 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await next.text('#load-code')).toBe('')
     await next.type(await server.write('not for this field'), '#load-code')
     await next.press('Enter')
-    await tells(next, 'intoFieldFailed')
+    await tells(next, 'intoFieldReadOnly')
     expect(await site.text('textarea')).toBe('into the\nfield')
   })
 
