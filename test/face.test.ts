@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { BROWSER_TEST, CHROMIUM, type ChromiumPage } from './browsers.ts'
 import { describeIn, isReady, load, loadedText, openExtension, openPage, tells, write, writtenCode } from './homes.ts'
+import { poll } from './poll.ts'
 import { type TestServer, testServer } from './server.ts'
 
 setDefaultTimeout(BROWSER_TEST)
@@ -357,6 +358,19 @@ describeIn(CHROMIUM, (chromium) => {
       return !kept.includes('private:') && !kept.includes('half a text')
     })
     expect(await server.load(code)).toBe('in private')
+  })
+
+  test('“Done” closes the options, which are saved already', async () => {
+    await (await openExtension(chromium(), server)).close()
+    const options = await chromium().open(`${chromium().extension}options.html`)
+    await isReady(options)
+    await options.choose('#default-expiry', '600')
+    await tells(options, 'saved')
+    await options.click('#done')
+    await poll('the options to close', async () => options.puppet.isClosed())
+    const popup = await chromium().open(`${chromium().extension}popup.html`)
+    await isReady(popup)
+    expect(await popup.text('#write-expiry')).toBe('600')
   })
 
   test('the popup sends what is selected in the page below it', async () => {
