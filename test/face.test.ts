@@ -12,6 +12,7 @@ import {
   write,
   writtenCode,
 } from './support/homes.ts'
+import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
 
 let server: TestServer
@@ -365,6 +366,19 @@ describeIn(CHROMIUM, (chromium) => {
       return !kept.includes('private:') && !kept.includes('half a text')
     })
     expect(await server.load(code)).toBe('in private')
+  })
+
+  test('“Done” closes the options, which are saved already', async () => {
+    await (await openExtension(chromium(), server)).close()
+    const options = await chromium().open(`${chromium().extension}options.html`)
+    await isReady(options)
+    await options.choose('#default-expiry', '600')
+    await tells(options, 'saved')
+    await options.click('#done')
+    await poll('the options to close', async () => options.puppet.isClosed())
+    const popup = await chromium().open(`${chromium().extension}popup.html`)
+    await isReady(popup)
+    expect(await popup.text('#write-expiry')).toBe('600')
   })
 
   test('the popup sends what is selected in the page below it', async () => {
