@@ -154,12 +154,28 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
     settings[name] = value
   }
   const read = Value.Decode(settingsSchema, settings)
-  if (read.DEFAULT_EXPIRY_SECONDS > read.MAX_EXPIRY_SECONDS) {
-    throw new Error(
-      `DEFAULT_EXPIRY_SECONDS is ${read.DEFAULT_EXPIRY_SECONDS}, but it must not be above MAX_EXPIRY_SECONDS, ${read.MAX_EXPIRY_SECONDS}.`,
-    )
-  }
+  for (const line of contradictions(read)) throw new Error(line)
   return read
+}
+
+/** What two settings promise and cannot both keep, such as a text that is never stored, however long one waits: a line for each pair. */
+function* contradictions(read: Settings) {
+  const { DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, WRITE_BYTES_PER_DAY, PORT, METRICS_PORT } = read
+  if (DEFAULT_EXPIRY_SECONDS > MAX_EXPIRY_SECONDS) {
+    yield `DEFAULT_EXPIRY_SECONDS is ${DEFAULT_EXPIRY_SECONDS}, but it must not be above MAX_EXPIRY_SECONDS, ${MAX_EXPIRY_SECONDS}.`
+  }
+  if (WRITE_BYTES_PER_DAY > 0 && MAX_TEXT_BYTES > WRITE_BYTES_PER_DAY) {
+    yield `MAX_TEXT_BYTES is ${MAX_TEXT_BYTES}, but it must not be above WRITE_BYTES_PER_DAY, ${WRITE_BYTES_PER_DAY}.`
+  }
+  const ofNetwork = Math.floor(read.MAX_STORED_BYTES / 10)
+  if (MAX_TEXT_BYTES > ofNetwork) {
+    yield `MAX_TEXT_BYTES is ${MAX_TEXT_BYTES}, but it must not be above what one network may store, a tenth of MAX_STORED_BYTES, ${ofNetwork}.`
+  }
+  if (METRICS_PORT && METRICS_PORT === PORT)
+    yield `METRICS_PORT is ${METRICS_PORT}, and so is PORT: each needs its own.`
+  if (read.DATABASE_POOLER && !/^postgres/.test(read.DATABASE_URL)) {
+    yield 'DATABASE_POOLER is set, but DATABASE_URL is no postgres:// address.'
+  }
 }
 
 const allowed = (schema: TSchema): string =>

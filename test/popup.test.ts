@@ -544,11 +544,11 @@ for (const [kind, home, opener] of [
       test('a text that is too large, or a server that is full, is told of, and nothing is lost', async () => {
         for (const [limit, said] of [
           [{ MAX_TEXT_BYTES: '1000' }, 'error_text_too_large'],
-          [{ MAX_STORED_BYTES: '1000' }, 'error_storage_full'],
-          [{ WRITE_BYTES_PER_DAY: '1000' }, 'error_too_many_bytes'],
+          [{ MAX_STORED_BYTES: '20000' }, 'error_storage_full'],
+          [{ WRITE_BYTES_PER_DAY: '2000' }, 'error_too_many_bytes'],
         ] as const) {
           await using small = await testServer(limit)
-          await small.write('a byte before')
+          for (let i = 0; i < 10; i++) await small.write('x'.repeat(1900))
           const page = await open(small)
           await page.fill('#write-text', 'x'.repeat(1001))
           await page.click('#write-submit')

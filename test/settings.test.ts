@@ -99,6 +99,32 @@ test('texts cannot live longer by default than they may', () => {
   expect(readSettings({ MAX_EXPIRY_SECONDS: '600', DEFAULT_EXPIRY_SECONDS: '600' }).DEFAULT_EXPIRY_SECONDS).toBe(600)
 })
 
+test('settings that cannot be kept together stop the start with one line that names both', () => {
+  const pairs: [env: Record<string, string>, one: string, other: string][] = [
+    [{ MAX_TEXT_BYTES: '67108864' }, 'MAX_TEXT_BYTES', 'WRITE_BYTES_PER_DAY'],
+    [{ WRITE_BYTES_PER_DAY: '1000' }, 'MAX_TEXT_BYTES', 'WRITE_BYTES_PER_DAY'],
+    [{ WRITE_BYTES_PER_DAY: '0', MAX_TEXT_BYTES: '67108864' }, 'MAX_TEXT_BYTES', 'MAX_STORED_BYTES'],
+    [{ MAX_STORED_BYTES: '1000' }, 'MAX_TEXT_BYTES', 'MAX_STORED_BYTES'],
+    [{ MAX_STORED_BYTES: '10485759' }, 'MAX_TEXT_BYTES', 'MAX_STORED_BYTES'],
+    [{ DEFAULT_EXPIRY_SECONDS: '2592001' }, 'DEFAULT_EXPIRY_SECONDS', 'MAX_EXPIRY_SECONDS'],
+    [{ METRICS_PORT: '3000' }, 'METRICS_PORT', 'PORT'],
+    [{ DATABASE_POOLER: 'transaction' }, 'DATABASE_POOLER', 'DATABASE_URL'],
+  ]
+  for (const [env, one, other] of pairs) {
+    expect(() => readSettings(env)).toThrow(new RegExp(`^${one} is .*\\b${other}\\b[^\n]*\\.$`))
+  }
+  for (const env of [
+    { WRITE_BYTES_PER_DAY: '1048576' },
+    { WRITE_BYTES_PER_DAY: '0' },
+    { MAX_STORED_BYTES: '10485760' },
+    { MAX_TEXT_BYTES: '67108864', WRITE_BYTES_PER_DAY: '67108864', MAX_STORED_BYTES: '671088640' },
+    { PORT: '0', METRICS_PORT: '0' },
+    { DATABASE_POOLER: 'transaction', DATABASE_URL: 'postgres://h' },
+  ]) {
+    expect(readSettings(env)).toBeDefined()
+  }
+})
+
 test('the table in README names every setting with its value and meaning, and no other', async () => {
   const readme = await Bun.file(new URL('../README.md', import.meta.url)).text()
   const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$/gm)].map(([, ...cells]) => cells)
