@@ -112,7 +112,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
    * Counts a miss. Throws the refusal `too_many_misses` where it is one too many: of a burst that was admitted as a
    * whole, as many are told as would have been one by one.
    */
-  async function count(client: string, code: string) {
+  async function count(client: string, code: string, message?: string) {
     const missed = remembered.get(keyOf(client, code)) ?? new Map<string, number>()
     const before = missed.get(code)
     if (perHour === 0 || (before !== undefined && Math.abs(now() - before) < COUNTED_ONCE)) return
@@ -140,7 +140,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     if (wait > 0) {
       missed.delete(code)
       await counters.subtract(counted, at)
-      refuseWhile(wait, 'too_many_misses')
+      refuseWhile(wait, 'too_many_misses', message)
     }
     const isLocking = misses === own[0]?.limit.max
     await counters.add([...events([everybody, `${Math.floor(at / PART)}`]), ...(isLocking ? lockEvent : [])], at)
@@ -149,15 +149,16 @@ export function createMisses(perHour: number, now: () => number, counters: Count
 
   return {
     /** Refuses a look-up, on whichever route, where that is known without asking: before anything is looked up. */
-    refuseLookUp(client: string) {
+    refuseLookUp(client: string, message?: string) {
       refuseWhile(
         waitOf(client, (events) => counters.known(events, now())),
         'too_many_misses',
+        message,
       )
     },
 
     /** Admits a look-up that has found something: to be asked before anybody is told of it. */
-    async admitLookUp(client: string) {
+    async admitLookUp(client: string, message?: string) {
       if (perHour === 0) return
       const all = [
         ...ownEvents(client),
@@ -165,7 +166,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       ]
       // The copy that this process has is of now.
       await counters.read(all, now())
-      this.refuseLookUp(client)
+      this.refuseLookUp(client, message)
     },
 
     /** Counts a look-up that found nothing; returns the refusal to answer it with. */
@@ -173,6 +174,9 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       await count(client, code)
       return new Refusal('not_found')
     },
+
+    /** Counts a write key that is none of this server's: the same one once within ten minutes. */
+    countWrongKey: count,
 
     /** Counts, until its password is right, what told no more of a text than that it is there. */
     countGlimpse: count,

@@ -2,6 +2,7 @@
 import { Elysia, redirect } from 'elysia'
 import { bundlePage } from './build.ts' with { type: 'macro' }
 import { Refusal } from './errors.ts'
+import type { Settings } from './settings.ts'
 
 /** The page's own files and nothing else; a QR code is drawn in the page, so not even data: images. */
 const CONTENT_SECURITY_POLICY = [
@@ -19,10 +20,14 @@ const CONTENT_SECURITY_POLICY = [
 
 const files = bundlePage().map(({ body, gzip, ...file }) => ({
   ...file,
-  etag: `W/"${Bun.hash(body).toString(36)}"`,
+  etag: etagOf(body),
   body: Buffer.from(body, 'base64'),
   gzip: gzip === undefined ? undefined : Buffer.from(gzip, 'base64'),
 }))
+
+function etagOf(body: string) {
+  return `W/"${Bun.hash(body).toString(36)}"`
+}
 
 type File = (typeof files)[number]
 
@@ -52,8 +57,21 @@ const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/
 
 const page = files.find(({ path }) => path === '/') as File
 
-/** The routes of the page and of all that it is made of. A request for another host is sent to `publicUrl`. */
-export function createPage(publicUrl?: string) {
+/** The page of a server whose operator is known: at its foot it says who that is. */
+function withOperator(file: File, name: string, url: string | undefined): File {
+  const escaped = Bun.escapeHTML(name)
+  const link = url ? `<a href="${Bun.escapeHTML(url)}" target="_blank" rel="noopener">${escaped}</a>` : escaped
+  const html = new HTMLRewriter()
+    .on('#operator', { element: (footer) => void footer.removeAttribute('hidden') })
+    .on('#operator-name', { element: (slot) => void slot.setInnerContent(link, { html: true }) })
+    .transform(file.body.toString())
+  return { ...file, etag: etagOf(html), body: Buffer.from(html), gzip: Buffer.from(Bun.gzipSync(html, { level: 9 })) }
+}
+
+/** The routes of the page and of all that it is made of. A request for another host is sent to `PUBLIC_URL`. */
+export function createPage({ PUBLIC_URL: publicUrl, OPERATOR_NAME, OPERATOR_URL }: Settings) {
+  const operator = OPERATOR_NAME ?? OPERATOR_URL
+  const ownPage = operator ? withOperator(page, operator, OPERATOR_URL) : page
   const publicHost = publicUrl && new URL(publicUrl).hostname
   const routes = new Elysia()
     .get(
@@ -61,7 +79,7 @@ export function createPage(publicUrl?: string) {
       ({ request, set }) =>
         publicHost && URL.parse(request.url)?.hostname !== publicHost
           ? redirect(`${publicUrl}/`, 308)
-          : answer(page, request, set as Reply),
+          : answer(ownPage, request, set as Reply),
       {
         detail: {
           summary: 'The web page; /#aBcD opens it with the code filled in',

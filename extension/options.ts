@@ -1,10 +1,11 @@
 /** The extension's options: another server, how long texts are kept, the language. */
-import { builtFor, DEFAULT_EXPIRY, isServer, kept } from './api.ts'
+import { builtFor, DEFAULT_EXPIRY, isServer, keepWriteKey, kept, serverAddress, writeKeyOf } from './api.ts'
 import { button, element, input } from './elements.ts'
 import { type Language, say, speak, translate } from './messages.ts'
 import { busy, complain, tell } from './status.ts'
 
 const server = input('server')
+const writeKey = input('server-write-key')
 const defaultExpiry = element<HTMLSelectElement>('default-expiry')
 const language = element<HTMLSelectElement>('language-choice')
 
@@ -12,6 +13,7 @@ async function start() {
   const chosen = await kept.get('language')
   server.value = (await kept.get('server')) ?? ''
   server.placeholder = builtFor()
+  await showWriteKey()
   defaultExpiry.value = String((await kept.get('expiresIn')) ?? DEFAULT_EXPIRY)
   language.value = chosen ?? ''
   say(element('server-hint'), 'serverHint', builtFor())
@@ -19,6 +21,13 @@ async function start() {
   translate()
   document.documentElement.dataset.ready = ''
 }
+
+/** The key of one server is never shown, nor kept, for another. */
+async function showWriteKey() {
+  writeKey.value = (await writeKeyOf(typedServer() || builtFor())) ?? ''
+}
+
+server.oninput = showWriteKey
 
 /** The origin that was typed, or nothing for the usual one; null if it is no web address. Close by, few servers have HTTPS. */
 function typedServer(): string | undefined | null {
@@ -46,6 +55,7 @@ element<HTMLFormElement>('options-form').onsubmit = (event) => {
     }
     server.value = origin ?? ''
     await kept.set('server', origin)
+    await keepWriteKey(await serverAddress(), writeKey.value.trim())
     await kept.set('expiresIn', Number(defaultExpiry.value))
     const chosen = (language.value || undefined) as Language | undefined
     await kept.set('language', chosen)

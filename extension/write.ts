@@ -1,6 +1,6 @@
 /** The tab Write: a text and how it is to be kept; then its code, in every form in which it can be passed on. */
 import { askTwice, copyOnPress } from './actions.ts'
-import { DEFAULT_EXPIRY, draft, history, historyChanged, kept, type Lent, linkOf, write } from './api.ts'
+import { DEFAULT_EXPIRY, draft, history, historyChanged, kept, type Lent, linkOf, Problem, write } from './api.ts'
 import { showCode, showSpelling, spell } from './code.ts'
 import { button, element, input, LONG_TEXT, reveal, textArea } from './elements.ts'
 import { duration, fileSize, message, say } from './messages.ts'
@@ -15,6 +15,8 @@ const writeText = textArea('write-text')
 const writeExpiry = element<HTMLSelectElement>('write-expiry')
 const writeOnce = input('write-once')
 const writePassword = input('write-password')
+const writeKey = input('write-key')
+const writeKeyRow = element('write-key-row')
 
 /** The text whose code is on show. */
 let written: Lent | undefined
@@ -139,14 +141,17 @@ element('write-form').onsubmit = async (event) => {
     // Whoever then sends it without one means to.
     return keepPassword()
   }
-  await busy(button('write-submit'), 'writing', async () => {
+  const problem = await busy(button('write-submit'), 'writing', async () => {
     const text = writeText.value
     const lent = await write({
       text,
       expiresIn: Number(writeExpiry.value),
       password: writePassword.value || undefined,
       once: writeOnce.checked,
+      writeKey: writeKey.value.trim() || undefined,
     })
+    writeKey.value = ''
+    writeKeyRow.hidden = true
     // What was typed while it was being sent stays for the next.
     if (writeText.value === text) setText('')
     writePassword.value = ''
@@ -157,6 +162,9 @@ element('write-form').onsubmit = async (event) => {
     forgetMessage()
     reveal(element('written'), button('copy-code'))
   })
+  if (!(problem instanceof Problem) || problem.reason !== 'write_key_required') return
+  writeKeyRow.hidden = false
+  writeKey.select()
 }
 
 function showWritten() {

@@ -513,6 +513,33 @@ for (const [kind, home, opener] of [
         expect(await stopping.load(await writtenCode(page))).toBe('typed in vain?')
       })
 
+      test('a server with write keys asks for one when it is needed, and a right one is remembered for that server alone', async () => {
+        await using guarded = await testServer({ WRITE_KEYS: 'anna:anna-has-this-key' })
+        const isShown = (page: Page) =>
+          page.evaluate(() => document.querySelector<HTMLElement>('#write-key')?.offsetParent !== null)
+        const page = await open(guarded)
+        await page.fill('#write-text', 'for those with a key')
+        expect(await isShown(page)).toBe(false)
+        await page.click('#write-submit')
+        await tells(page, 'error_write_key_required')
+        for (const wrong of ['a-wrong-key-of-mine', 'kein schlüssel']) {
+          await page.fill('#write-key', wrong)
+          await page.click('#write-submit')
+          await tells(page, 'error_write_key_required')
+        }
+        expect(await page.text('#write-text')).toBe('for those with a key')
+        await page.fill('#write-key', ' anna-has-this-key ')
+        await page.click('#write-submit')
+        expect(await guarded.load(await writtenCode(page))).toBe('for those with a key')
+
+        await page.reload()
+        await page.click('#write-another')
+        await page.fill('#write-text', 'the next one')
+        await page.click('#write-submit')
+        expect(await guarded.load(await writtenCode(page))).toBe('the next one')
+        expect(await isShown(page)).toBe(false)
+      })
+
       test('a limit that is reached is told of, with the time to wait, and nothing is lost', async () => {
         await using strict = await testServer({ WRITES_PER_MINUTE: '1', MISSES_PER_HOUR: '1' })
         const code = await strict.write('the only one', { expiresIn: 86_400 })

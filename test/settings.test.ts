@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { readSettings, settingsSchema } from '../settings.ts'
+import { readSettings, settingsSchema, writeKeysOf } from '../settings.ts'
 
 test('without any variable the settings are the documented ones', () => {
   expect(readSettings({})).toEqual({
@@ -57,6 +57,8 @@ test('a bad value is refused in one line that names the variable, the value and 
     ['PUBLIC_URL', 'https://['],
     ['PUBLIC_URL', 'https://A.example'],
     ['LOG_LEVEL', 'debug'],
+    ['OPERATOR_URL', 'www.example.com'],
+    ['OPERATOR_URL', 'javascript:alert'],
   ]
   for (const [name, value] of words) {
     const line = new RegExp(
@@ -64,6 +66,36 @@ test('a bad value is refused in one line that names the variable, the value and 
     )
     expect(() => readSettings({ [name]: value })).toThrow(line)
   }
+})
+
+test('write keys that are none are refused without being repeated', () => {
+  const key = 'k'.repeat(16)
+  for (const value of [
+    key,
+    `:${key}`,
+    `anna:${key.slice(1)}`,
+    `anna:${key},`,
+    ',',
+    `anna:${key},anna:${key}x`,
+    `anna:${key},ben:${key}`,
+    `anna:${key} ben:${key}x`,
+    `anna:${'ä'.repeat(16)}`,
+    `an na:${key}`,
+  ]) {
+    let said = ''
+    try {
+      readSettings({ WRITE_KEYS: value })
+    } catch (error) {
+      said = String(error)
+    }
+    expect(said).toMatch(/^Error: WRITE_KEYS must be name:key pairs, [^\n]+\.$/)
+    expect(said).not.toContain(key.slice(1))
+  }
+  const two = `anna:${key}, 선생님:a:b-${key}`
+  expect(writeKeysOf(readSettings({ WRITE_KEYS: two }).WRITE_KEYS)).toEqual([
+    ['anna', key],
+    ['선생님', `a:b-${key}`],
+  ])
 })
 
 test('a bad address of a database is refused without being repeated, since it may hold a password', () => {
