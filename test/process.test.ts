@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { load, post, start, stopAll, write } from './support/processes.ts'
 import { canMount, NAMESPACE } from './support/small-disk.ts'
-import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore } from './support/support.ts'
+import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore, text } from './support/support.ts'
 
 afterEach(stopAll)
 
@@ -178,8 +178,7 @@ test('an expired text is swept at the start', async () => {
   const path = await filledDatabase()
   {
     const before = await testStore({ path })
-    const eraseTokenHash = Buffer.alloc(32)
-    await before.store.write({ body: 'old', passwordHash: null, once: false, eraseTokenHash, expiresAt: 2 }, 1)
+    await before.store.write(text('old', { expiresAt: 2 }), 1)
     await before.store.close()
   }
   const server = await start(path)

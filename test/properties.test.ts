@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { NewText } from '../db/store.ts'
 import { ERRORS } from '../errors.ts'
-import { SECOND, type Stored, T, testApp, testStore } from './support/support.ts'
+import { hash, SECOND, type Stored, T, testApp, testStore, text } from './support/support.ts'
 
 const REST = 60
 
@@ -36,13 +36,8 @@ class Write implements fc.AsyncCommand<Model, Stored> {
   ) {}
   check = () => true
   async run(model: Model, { store }: Stored) {
-    const texts = this.bodies.map((body) => ({
-      body,
-      passwordHash: null,
-      once: false,
-      eraseTokenHash: Buffer.from(`${++model.written}`.padEnd(32)),
-      expiresAt: model.now + this.lifetime * SECOND,
-    }))
+    const expiresAt = model.now + this.lifetime * SECOND
+    const texts = this.bodies.map((body) => text(body, { eraseTokenHash: hash(`${++model.written}`), expiresAt }))
     const stillResting = [...model.resting.values()].filter((until) => until > model.now).length
     const free = POOL - model.texts.size - stillResting
     const written = await Promise.allSettled(texts.map((text) => store.write(text, model.now)))

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { everyColumn, noColumn } from './support/columns.ts'
 import { hash, T, testStore, text } from './support/support.ts'
 
 test('codes are drawn from all over the pool, and no code twice', async () => {
@@ -6,6 +7,15 @@ test('codes are drawn from all over the pool, and no code twice', async () => {
   const codes = await Promise.all(Array.from({ length: 2000 }, (_, i) => stored.store.write(text(`${i}`), T)))
   expect(new Set(codes).size).toBe(2000)
   for (const place of [0, 1, 2, 3]) expect(new Set(codes.map((code) => code[place])).size).toBe(52)
+})
+
+test('every column of a text comes back as it was written, also where it is empty', async () => {
+  await using stored = await testStore()
+  const texts = [text('every', everyColumn), text('none', noColumn), text('large'.padEnd(70_000), everyColumn)]
+  const codes = await Promise.all(texts.map((text) => stored.store.write(text, T)))
+  for (const [at, code] of codes.entries()) {
+    expect(await stored.store.load(code, T)).toEqual({ ...(texts[at] as (typeof texts)[0]), code, createdAt: T })
+  }
 })
 
 test('the draw begins anew at the end of the pool, and takes the very last code', async () => {
