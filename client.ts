@@ -51,3 +51,16 @@ export const siteOf = (client: string) => /^(\w+:\w+:\w+):\w+::\/64$/.exec(clien
 /** The network of a client: enough to see an attack, too little to see a person. An IPv4 /24 or an IPv6 /48. */
 export const networkOf = (client: string): string =>
   client.replace(/^(\d+\.\d+\.\d+)\.\d+$/, '$1.0/24').replace(/^(\w+:\w+:\w+):\w+::\/64$/, '$1::/48')
+
+/** Ranges of addresses that are no network's of the internet: whoever comes from one is at home where the server is. */
+const HOME_RANGES = new Set(['loopback', 'private', 'uniqueLocal', 'linkLocal', 'carrierGradeNat'])
+
+/**
+ * The number, of 16 bits, by which the texts of a client's network are counted; null where it has none. It is kept beside
+ * each text, so it is no more than that: 256 networks of IPv4 have each number in common, and share what one may store.
+ */
+export function writerOf(client: string): number | null {
+  const address = client.replace(/\/64$/, '')
+  if (!ipaddr.isValid(address) || HOME_RANGES.has(ipaddr.parse(address).range())) return null
+  return Bun.hash.xxHash32(networkOf(client)) & 0xffff
+}

@@ -68,7 +68,8 @@ export const describeLimits = (settings: Settings): string =>
     ),
     ...perClient(PASSWORDS_PER_CLIENT.max, 'wrong passwords for a text in 10 minutes, then none for 30 minutes'),
     `- ${PASSWORDS_PER_TEXT.max} wrong passwords for a text from all clients in 10 minutes, then none for 10 minutes`,
-    `- ${settings.MAX_TEXT_BYTES} bytes per text, ${settings.MAX_STORED_BYTES} bytes for all texts together`,
+    `- ${settings.MAX_TEXT_BYTES} bytes per text, ${settings.MAX_STORED_BYTES} bytes for all texts together, a tenth of that for those of one network`,
+    `- ${settings.MAX_TEXTS} texts together`,
   ].join('\n')
 
 /**

@@ -219,6 +219,7 @@ async function main([command, ...args]: string[]) {
     timeoutSeconds: settings.DATABASE_TIMEOUT_SECONDS,
     isPooled: settings.DATABASE_POOLER !== undefined,
     codeRestSeconds: settings.CODE_REST_SECONDS,
+    maxTexts: settings.MAX_TEXTS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
     say: console.log,
   })

@@ -12,10 +12,9 @@ import { everyColumn, noColumn } from './support/columns.ts'
 import { PATIENCE, poll } from './support/poll.ts'
 import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './support/postgres.ts'
 import { post, start, stopAll } from './support/processes.ts'
-import { errorCode, filledDatabase, HOUR, T, text, UNLIMITED } from './support/support.ts'
+import { errorCode, filledDatabase, HOUR, hash, LIMITS, T, text, UNLIMITED } from './support/support.ts'
 
 const root = new URL('..', import.meta.url).pathname
-const options = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
 
 async function run(command: string, url: string, ...args: string[]): Promise<string[]> {
   const said: string[] = []
@@ -30,11 +29,9 @@ async function machines(env: Record<string, string> = {}) {
   const cluster = await getCluster()
   const url = await cluster.database()
   const settings = readSettings({ ...UNLIMITED, CLIENT_IP_HEADER: 'x-client', ...env })
+  const limits = { ...LIMITS, maxTexts: settings.MAX_TEXTS, maxStoredBytes: settings.MAX_STORED_BYTES }
   const clock = { now: T }
-  const stores = await Promise.all([
-    openStore(url, { codeRestSeconds: 86_400, maxStoredBytes: settings.MAX_STORED_BYTES }),
-    openStore(url, { codeRestSeconds: 86_400, maxStoredBytes: settings.MAX_STORED_BYTES }),
-  ])
+  const stores = await Promise.all([openStore(url, limits), openStore(url, limits)])
   const [here, there] = stores.map((store) => {
     const app = createApp(store, settings, () => clock.now)
     return (path: string, body: unknown, client = '192.0.2.1') =>
@@ -150,9 +147,59 @@ describe.skipIf(isMissing)('several machines', () => {
     expect(await ask(two.there, 'x'.repeat(28), '192.0.2.1')).toBe('too_many_bytes')
     expect(await ask(two.there, '1', '192.0.2.1')).toBe(201)
     expect(await ask(two.here, '1', '192.0.2.1')).toBe('too_many_requests')
-    expect(await ask(two.here, 'x'.repeat(25), '192.0.2.2')).toBe(201)
-    expect(await ask(two.there, 'x'.repeat(25), '192.0.2.3')).toBe('storage_full')
-    expect(await ask(two.there, 'x'.repeat(21), '192.0.2.3')).toBe(201)
+    expect(await ask(two.here, 'x'.repeat(25), '10.0.0.2')).toBe(201)
+    expect(await ask(two.there, 'x'.repeat(25), '10.0.0.3')).toBe('storage_full')
+    expect(await ask(two.there, 'x'.repeat(21), '10.0.0.3')).toBe(201)
+  })
+
+  test('however many write at once on two, none of the limits of what is stored is exceeded', async () => {
+    for (const [limits, writers, size] of [
+      [{ MAX_TEXTS: '150' }, [null], 10],
+      [{ MAX_STORED_BYTES: '3000' }, [null], 20],
+      [{ MAX_STORED_BYTES: '15000' }, [1], 10],
+    ] as const) {
+      await using two = await machines(limits)
+      const written = await Promise.allSettled(
+        Array.from({ length: 600 }, (_, i) =>
+          two.stores[i % 2]?.write(text('x'.repeat(size), { writer: writers[0] }), T),
+        ),
+      )
+      expect(written.filter(({ status }) => status === 'fulfilled')).toHaveLength(150)
+      for (const result of written) {
+        if (result.status === 'rejected') expect(result.reason).toMatchObject({ reason: 'storage_full' })
+      }
+    }
+  })
+
+  test('those who write, erase, load what has expired and sweep at once never wait for each other in vain', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database()
+    // More connections together than the sums have parts, so that some count in the same one.
+    const stores = await Promise.all([1, 2].map(() => openStore(url, { ...LIMITS, connections: 50 })))
+    const gone = hash('all')
+    const later = T + 60_000
+    await Promise.all(
+      Array.from({ length: 16 }, async (_, i) => {
+        const store = stores[i % 2]
+        for (let round = 0; round < 25; round++) {
+          const writing = Array.from({ length: 24 }, (_, n) =>
+            store?.write(text(`${i} ${n}`, { writer: (7 * i + 5 * n + round) % 11, eraseTokenHash: gone }), T),
+          )
+          const [, ...others] = await Promise.all(writing)
+          await Promise.all(
+            others.map((code = '', n) => (n % 2 ? store?.erase(code, gone, T) : store?.load(code, later))),
+          )
+          if (i < 2) await store?.sweep(later)
+        }
+      }),
+    )
+    for (const store of stores) {
+      await store.sweep(later)
+      await store.close()
+    }
+    checkInvariant(url)
+    expect(query(url, 'SELECT * FROM writer WHERE bytes <> 0')).toEqual([])
+    await cluster.drop(url)
   })
 
   test('a refused write gives nobody a longer day', async () => {
@@ -206,7 +253,7 @@ describe.skipIf(isMissing)('several machines', () => {
   test('two that start at once on an empty database migrate it once, to the tables that SQLite has', async () => {
     const cluster = await getCluster()
     const url = await cluster.database('empty')
-    const stores = await Promise.all([openStore(url, options), openStore(url, options)])
+    const stores = await Promise.all([openStore(url, LIMITS), openStore(url, LIMITS)])
     for (const store of stores) await store.close()
     expect(
       query(
@@ -235,7 +282,7 @@ describe.skipIf(isMissing)('several machines', () => {
       ).toEqual(columns)
     }
 
-    const code = await openStore(url, options).then(async (store) => {
+    const code = await openStore(url, LIMITS).then(async (store) => {
       const code = await store.write(text('kept'), T)
       await store.close()
       return code
@@ -266,7 +313,7 @@ describe.skipIf(isMissing)('several machines', () => {
   test('a SQLite file moves to PostgreSQL with every column and every rest, also if broken off, and again without harm', async () => {
     const cluster = await getCluster()
     const path = await filledDatabase()
-    const from = await openStore(path, options)
+    const from = await openStore(path, LIMITS)
     const codes = await Promise.all(
       Array.from({ length: 1200 }, (_, i) =>
         from.write(text(`${i}\0한`, { ...(i % 2 ? everyColumn : noColumn), expiresAt: T + 60_000 + i }), T),
@@ -297,8 +344,8 @@ describe.skipIf(isMissing)('several machines', () => {
       expect((await run('db:move', url, path)).at(-1)).toBe('Copied and counted: 1,199 texts, 8,485 bytes, 1 rests')
     }
     checkInvariant(url, CODES)
-    const to = await openStore(url, options)
-    const again = await openStore(path, options)
+    const to = await openStore(url, LIMITS)
+    const again = await openStore(path, LIMITS)
     for (const code of codes) expect(await to.load(code, T)).toEqual(await again.load(code, T))
     expect(query(url, 'SELECT rests_until FROM code WHERE code = ?', gone)).toEqual([{ rests_until: T + 86_400_000 }])
     await to.close()
@@ -336,7 +383,7 @@ describe.skipIf(isMissing)('several machines', () => {
         )
       }),
     )
-    const store = await openStore(url, options)
+    const store = await openStore(url, LIMITS)
     for (const [code, body] of acknowledged) expect((await store.load(code, Date.now()))?.body).toBe(body)
     await store.close()
     for (const { process } of servers) process.kill('SIGKILL')
@@ -416,7 +463,7 @@ describe.skipIf(isMissing)('several machines', () => {
     const own = await startCluster(['ssl=on'])
     try {
       const url = await own.database()
-      const store = await openStore(`${url}?sslmode=require`, options)
+      const store = await openStore(`${url}?sslmode=require`, LIMITS)
       const code = await store.write(text('a'), T)
       expect((await store.load(code, T))?.body).toBe('a')
       expect(

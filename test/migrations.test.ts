@@ -11,6 +11,7 @@ import {
   checkInvariant,
   filledDatabase,
   hash,
+  LIMITS,
   openShell,
   T,
   temporaryPath,
@@ -20,7 +21,6 @@ import {
 
 const root = new URL('..', import.meta.url).pathname
 const FIXTURES = join(root, 'test/fixtures')
-const limits = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
 
 /** Runs a command; returns what it said. */
 async function run(command: string, path: string, ...args: string[]): Promise<string[]> {
@@ -37,7 +37,7 @@ const all = (path: string, sql: string) => {
 /** A database with a living text and one code at rest. */
 async function usedDatabase() {
   const path = await filledDatabase()
-  const store = await openStore(path, limits)
+  const store = await openStore(path, LIMITS)
   const write = (body: string) => store.write(text(body, { expiresAt: T + 1e9 }), T)
   const code = await write('kept')
   const returned = await write('returned')
@@ -106,7 +106,7 @@ test('a database from a newer release is refused and left as it is', async () =>
   const line = `The database is at migration ${migrations.length + 1}, and this release knows only ${migrations.length}: it was made by a newer release.`
   for (const command of ['db:upgrade', 'db:downgrade', 'db:status'])
     await expect(run(command, path)).rejects.toThrow(line)
-  await expect(openStore(path, limits)).rejects.toThrow(line)
+  await expect(openStore(path, LIMITS)).rejects.toThrow(line)
   all(path, `PRAGMA user_version = ${migrations.length}`)
   checkInvariant(path)
 })
@@ -203,7 +203,7 @@ for (const fixture of new Bun.Glob('*.db.gz').scanSync(FIXTURES)) {
     const path = temporaryPath()
     await Bun.write(path, Bun.gunzipSync(await Bun.file(join(FIXTURES, fixture)).bytes()))
     const codes = all(path, 'SELECT code FROM code UNION SELECT code FROM text').length
-    const store = await openStore(path, limits)
+    const store = await openStore(path, LIMITS)
     const [plain, secret] = [await store.load('aaaa', T), await store.load('ZZZZ', T)]
     expect([plain?.body, plain?.once, secret?.body, secret?.once]).toEqual(['plain 부엌', false, 'secret', true])
     expect(await verifyPassword('password', secret?.passwordHash ?? '')).toBe(true)

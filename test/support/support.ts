@@ -25,6 +25,9 @@ export const usePostgres = (use: boolean) => {
   onPostgres = use
 }
 
+/** What a store may hold in most tests: as much as they want. */
+export const LIMITS: StoreOptions = { codeRestSeconds: 86_400, maxTexts: 1e9, maxStoredBytes: 1e9 }
+
 let made = 0
 
 /** A path in the folder of this test run, which is removed at its end. */
@@ -33,7 +36,7 @@ export const temporaryPath = (name = 'test.db') => join(home, `${++made}-${name}
 /** The path of a new database with a full pool: a copy, since filling one takes seconds. */
 export async function filledDatabase(): Promise<string> {
   const template = join(home, 'template.db')
-  if (!existsSync(template)) await (await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 })).close()
+  if (!existsSync(template)) await (await openStore(template, LIMITS)).close()
   const path = temporaryPath()
   copyFileSync(template, path, constants.COPYFILE_FICLONE)
   return path
@@ -77,15 +80,14 @@ export interface Stored extends TestDatabase, AsyncDisposable {
 export async function testStore({
   path = '',
   codes,
-  codeRestSeconds = 86_400,
-  maxStoredBytes = 1e9,
+  ...limits
 }: Partial<StoreOptions> & { path?: string; codes?: number } = {}): Promise<Stored> {
   const database = await (onPostgres ? postgres.testDatabase : sqliteDatabase)(path)
   if (codes !== undefined) {
     const last = `SELECT code FROM code ORDER BY code LIMIT 1 OFFSET ${codes - 1}`
     database.query(`DELETE FROM code WHERE code > (${last})`)
   }
-  const open = () => openStore(database.path, { codeRestSeconds, maxStoredBytes })
+  const open = () => openStore(database.path, { ...LIMITS, ...limits })
   const stored: Stored = {
     ...database,
     store: await open(),
@@ -94,6 +96,10 @@ export async function testStore({
       stored.store = await open()
     },
     async [Symbol.asyncDispose]() {
+      const { texts, bytes } = await stored.store.stats(T)
+      const there = database.query('SELECT count(*) AS texts, coalesce(sum(octet_length(body)), 0) AS bytes FROM text')
+      if (!Bun.deepEquals(there, [{ texts, bytes }]))
+        throw new Error(`${texts} texts of ${bytes} bytes are counted, and ${JSON.stringify(there)} are there`)
       await stored.store.close()
       database.checkInvariant(codes)
       await database.remove()
@@ -136,6 +142,7 @@ export const text = (body: string, more: Partial<NewText> = {}): NewText => ({
   once: false,
   eraseTokenHash: hash(body),
   expiresAt: T + 60_000,
+  writer: null,
   ...more,
 })
 
@@ -164,6 +171,7 @@ export async function testApp(env: Record<string, string> = {}) {
   })
   const stored = await testStore({
     codeRestSeconds: settings.CODE_REST_SECONDS,
+    maxTexts: settings.MAX_TEXTS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
   })
   const clock = { now: T }
