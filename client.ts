@@ -119,3 +119,12 @@ const isPrivate = (address: string) =>
 /** The network that the log names: enough to see an attack, too little to see a person. */
 export const networkOf = (client: string): string =>
   client.replace(/^(\d+\.\d+\.\d+)\.\d+$/, '$1.0/24').replace(/^(\w+:\w+:\w+):\w+::\/64$/, '$1::/48')
+
+/**
+ * The number, of 16 bits, by which the texts of a client's network are counted; null where it has none. It is kept beside
+ * each text, so it is no more than that: 256 networks of IPv4 have each number in common, and share what one may store.
+ */
+export function writerOf(client: string): number | null {
+  const [network] = networksOf(client)
+  return network ? Bun.hash.xxHash32(network.name) & 0xffff : null
+}

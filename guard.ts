@@ -72,7 +72,8 @@ export const describeLimits = (settings: Settings): string =>
     passwords('per client', PASSWORDS_PER_CLIENT),
     passwords('per network', PASSWORDS_PER_NETWORK),
     passwords('from all clients', PASSWORDS_PER_TEXT),
-    `- ${settings.MAX_TEXT_BYTES} bytes per text, ${settings.MAX_STORED_BYTES} bytes for all texts together`,
+    `- ${settings.MAX_TEXT_BYTES} bytes per text, ${settings.MAX_STORED_BYTES} bytes for all texts together, a tenth of that for those of one network`,
+    `- ${settings.MAX_TEXTS} texts together`,
   ].join('\n')
 
 const perClient = (max: number, what: string) => (max > 0 ? [`- ${what} per client`] : [])

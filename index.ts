@@ -53,7 +53,7 @@ const STOP_PATIENCE = 4000
 /** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970; `watch` hears of refusals. */
 export function createApp(store: Store, settings: Settings, now: () => number = Date.now, watch?: Watch) {
   const { MAX_TEXT_BYTES, PUBLIC_URL } = settings
-  const guard = createGuard(settings, now, store.counters)
+  const guard = createGuard(settings, now, store.counters, () => store.known().texts)
   const texts = createTexts(store, guard, settings, now)
   const [refuseForeign, refuseOtherHost] = [createForeignCheck(settings), createHostCheck(settings)]
   // Not from each request's context, where Elysia would define it anew for each one.
@@ -266,6 +266,7 @@ async function main([command, ...args]: string[]) {
     timeoutSeconds: settings.DATABASE_TIMEOUT_SECONDS,
     isPooled: settings.DATABASE_POOLER !== undefined,
     codeRestSeconds: settings.CODE_REST_SECONDS,
+    maxTexts: settings.MAX_TEXTS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
     say: console.log,
   })

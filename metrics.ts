@@ -50,6 +50,7 @@ export function createMetrics(store: Store, settings: Settings) {
   })
   const texts = new Gauge({ name: 'extextcloud_texts', help: 'Texts stored', registers })
   const bytes = new Gauge({ name: 'extextcloud_stored_bytes', help: 'Bytes of all texts together', registers })
+  const maxTexts = new Gauge({ name: 'extextcloud_texts_max', help: 'MAX_TEXTS', registers })
   const maxBytes = new Gauge({ name: 'extextcloud_stored_bytes_max', help: 'MAX_STORED_BYTES', registers })
   const codes = new Gauge({
     name: 'extextcloud_codes',
@@ -63,6 +64,7 @@ export function createMetrics(store: Store, settings: Settings) {
     labelNames: ['state'],
     registers,
   })
+  maxTexts.set(settings.MAX_TEXTS)
   maxBytes.set(settings.MAX_STORED_BYTES)
 
   /** All of it, in Prometheus' text format. While the database cannot be read, what it holds is as it was last known. */

@@ -146,6 +146,12 @@ export const settingsSchema = t.Object({
     1e9,
     'Codes without a text that a client may ask for in an hour; then its loads are refused for an hour. With every code lent, 20 guesses an hour would still need 41 years for them all.',
   ),
+  MAX_TEXTS: whole(
+    100_000,
+    1,
+    7_311_616,
+    'Texts that are stored at a time: of 73 guesses one would find a text. A pool that is nearly empty would tell by what it lacks which codes have one.',
+  ),
   MAX_STORED_BYTES: whole(536_870_912, 1, 1e15, 'Bytes of all texts together: what the disk can spare.'),
   METRICS_PORT: t.Optional(
     t.Integer({

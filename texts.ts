@@ -1,5 +1,6 @@
 /** Writing, loading and erasing as every route does it: the limits are asked, passwords and tokens hashed, the store called. */
 import { hash, randomBytes } from 'node:crypto'
+import { writerOf } from './client.ts'
 import type { LentText, Store } from './db/store.ts'
 import { invalid, Refusal, tooLarge } from './errors.ts'
 import type { Guard } from './guard.ts'
@@ -56,7 +57,7 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
         const writtenAt = now()
         const expiresAt = writtenAt + expiresIn * 1000
         const code = await store.write(
-          { body: text, passwordHash, once, eraseTokenHash: sha256(eraseToken), expiresAt },
+          { body: text, passwordHash, once, eraseTokenHash: sha256(eraseToken), expiresAt, writer: writerOf(client) },
           writtenAt,
         )
         return { code, expiresAt: new Date(expiresAt).toISOString(), eraseToken }

@@ -114,6 +114,7 @@ const TOLD: Record<keyof LentText, ((found: LentText) => string) | null> = {
   passwordHash: ({ passwordHash }) => `password    ${yesOrNo(passwordHash !== null)}`,
   once: ({ once }) => `only once   ${yesOrNo(once)}`,
   eraseTokenHash: null,
+  writer: null,
   // As JSON, for what controls a terminal must not come through.
   body: ({ body }) => `text        ${JSON.stringify(body)}`,
 }

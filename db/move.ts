@@ -5,7 +5,7 @@ import { getTableColumns, gt, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Say } from './migrate.ts'
 import { fillable } from './postgres/connection.ts'
-import { type TextRow, textColumns, textValues } from './postgres/rows.ts'
+import { countWriters, type TextRow, textColumns, textValues } from './postgres/rows.ts'
 import { text } from './schema.ts'
 
 /** Rows that one statement copies: a broken move goes on from there. */
@@ -14,8 +14,12 @@ const AT_ONCE = 500
 const value = (column: keyof TextRow, type: SQL) => sql`${sql.placeholder(column)}::${type}`
 const add = fillable(sql`
   WITH drawn AS (DELETE FROM code WHERE code = ${value('code', sql`text`)} RETURNING code),
-    counted AS (UPDATE stored SET bytes = bytes + octet_length(${value('body', sql`bytea`)})
+    counted AS (UPDATE stored SET texts = texts + 1, bytes = bytes + octet_length(${value('body', sql`bytea`)})
       WHERE part = 0 AND EXISTS (SELECT FROM drawn)),
+    shares AS (${countWriters(
+      sql`sum(octet_length(${value('body', sql`bytea`)}))`,
+      sql`(SELECT ${value('writer', sql`int`)} AS writer FROM drawn) AS drawn`,
+    )}),
     added AS (INSERT INTO text (${textColumns}) SELECT ${textValues(value)} FROM drawn RETURNING code)
   SELECT EXISTS (SELECT FROM added UNION ALL SELECT FROM text
     WHERE code = ${value('code', sql`text`)} AND erase_token_hash = ${value('eraseTokenHash', sql`bytea`)}) AS same`)
@@ -43,6 +47,8 @@ export async function move(from: Database, to: Client, say: Say) {
     counted.texts += rows.length
     for (const row of rows) counted.bytes += row.body.byteLength
     await to.begin(async (transaction) => {
+      // Locked before anything else, as by whoever writes meanwhile: so neither waits for the other.
+      await transaction.unsafe('LOCK TABLE stored IN EXCLUSIVE MODE')
       for (const row of rows) {
         const [same] = await transaction.unsafe<{ same: boolean }[]>(
           ...add({ ...row, body: Buffer.from(row.body) } satisfies TextRow),

@@ -33,6 +33,8 @@ export const text = t.sqliteTable(
     createdAt: t.integer().notNull(),
     /** Milliseconds since 1970; from this moment on the text is gone. */
     expiresAt: t.integer().notNull(),
+    /** The number that the writer's network has in common with hundreds of others, to count how much its texts take; null where it has none. */
+    writer: t.integer(),
   },
   (text) => [
     // The size rides along so that the bytes stored are summed from the index, without reading a text.

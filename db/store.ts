@@ -29,6 +29,8 @@ export interface ServerOptions {
 export interface StoreOptions extends Partial<ServerOptions> {
   /** How long a returned code is not lent again. */
   codeRestSeconds: number
+  /** The most texts that there may be. */
+  maxTexts: number
   /** The most bytes that all texts may have together. */
   maxStoredBytes: number
   /** Hears what the migrations do. */
@@ -41,7 +43,7 @@ export interface StoreOptions extends Partial<ServerOptions> {
  * changed nothing, or nothing that anybody was told of.
  */
 export interface Store {
-  /** Stores a text under a code from the pool. Throws the refusals `storage_full` and `no_codes_left`. */
+  /** Stores a text under a code from the pool, where `room.ts` says that there is room. Throws the refusals `storage_full` and `no_codes_left`. */
   write(added: NewText, now: number): Promise<string>
 
   /** The living text under `code`. An expired one is deleted, and its code returned, there and then. */
@@ -64,6 +66,9 @@ export interface Store {
 
   /** How many texts are stored, their bytes together, and how many codes of the pool rest at `now`. */
   stats(now: number): Promise<{ texts: number; bytes: number; resting: number }>
+
+  /** How many texts are stored, and their bytes together, as far as this process knows without asking: a minute ago at the latest. */
+  known(): { texts: number; bytes: number }
 
   /** The counters of limits that all servers of this store share; without it each process counts for itself. */
   counters?: Counters

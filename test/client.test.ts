@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { clientKey, clientOf } from '../client.ts'
+import { clientKey, clientOf, writerOf } from '../client.ts'
 import { createCounters } from '../db/counters.ts'
 
 const socket = (address: string | null) =>
@@ -127,4 +127,22 @@ test('a million distinct clients leave each counter at the 20,000 seen last', ()
   for (let i = 0; i < 1_000_000; i++) counters.add(event(`client ${i}`), 0)
   const keys = ['first', 'client 979999', 'client 980000', 'client 999999']
   expect(keys.map((key) => counters.read(event(key), 1)[0]?.count)).toEqual([0, 0, 1, 1])
+})
+
+test('all clients of a network write under one number, other networks under others, and who is at home under none', () => {
+  const numberOf = (address: string) => writerOf(clientKey(address) ?? 'unknown')
+  const networks = [
+    ['203.0.113.1', '203.0.113.254', '::ffff:203.0.113.9'],
+    ['203.0.114.1'],
+    ['100.128.0.1'],
+    ['2001:4860:1::1', '2001:4860:1:ffff::2'],
+    ['2001:4860:2::1'],
+  ]
+  const numbers = networks.map((addresses) => new Set(addresses.map(numberOf)))
+  for (const of of numbers) expect(of.size).toBe(1)
+  const all = numbers.flatMap((of) => [...of])
+  expect(new Set(all).size).toBe(networks.length)
+  for (const number of all) expect(number).toBeWithin(0, 65_536)
+  const homes = ['127.0.0.1', '10.1.2.3', '172.16.0.1', '192.168.0.1', '169.254.1.1', '100.64.0.1', '::1', 'fd00::1']
+  for (const address of [...homes, 'fe80::1%eth0', '::ffff:10.0.0.1', 'nonsense']) expect(numberOf(address)).toBeNull()
 })

@@ -129,7 +129,7 @@ test('a text that can never be stored is too large, not one to wait with', async
 test('a write that fails gives its bytes back', async () => {
   await using service = await testApp({ WRITE_BYTES_PER_DAY: '100', MAX_STORED_BYTES: '100', MAX_TEXT_BYTES: '10' })
   const send = (text: string, client = guesser) => service.post('/api/write', { text }, client)
-  for (let i = 0; i < 9; i++) expect((await send('1234567890', bystander)).status).toBe(201)
+  for (let i = 0; i < 9; i++) expect((await send('1234567890', from(`198.51.${i}.1`))).status).toBe(201)
   expect((await send('1', bystander)).status).toBe(201)
   for (let i = 0; i < 20; i++) expect((await send('1234567890')).status).toBe(507)
   expect((await send('123456789')).status).toBe(201)
@@ -555,6 +555,27 @@ test('the store takes no more bytes than it may, and has room again when texts g
   expect((await send('1')).status).toBe(507)
   await service.store.sweep(service.clock.now)
   expect((await send('1234567890')).status).toBe(201)
+})
+
+test('one network takes a tenth of the room and no more, whichever of its clients writes; others and a network of one’s own go on', async () => {
+  await using service = await testApp({ MAX_STORED_BYTES: '100' })
+  const send = (client: string) => service.post('/api/write', { text: '12345' }, { 'x-client': client })
+  for (const [here, there] of [
+    ['203.0.113.', '198.51.100.7'],
+    ['2001:db8:1:', '2001:db8:2:1::1'],
+  ] as const) {
+    const neighbours = Array.from({ length: 4 }, (_, i) => `${here}${i}${here.includes(':') ? '::1' : ''}`)
+    const statuses = []
+    for (const client of neighbours) statuses.push((await send(client)).status)
+    expect(statuses).toEqual([201, 201, 507, 507])
+    const refused = (await (await send(neighbours[0] ?? '')).json()) as { error: { message: string } }
+    expect(refused.error.message).toMatch(
+      /^The texts from your network take as much of the room .* as those of one network may\./,
+    )
+    expect((await send(there)).status).toBe(201)
+  }
+  const ownNetwork = ['192.168.1.2', '192.168.1.3', '10.0.0.1', '::1', '127.0.0.1', 'fd00::1', 'no address']
+  for (const client of ownNetwork) expect((await send(client)).status).toBe(201)
 })
 
 test('no code left is told with the time at which there is one again, and nothing is lost', async () => {

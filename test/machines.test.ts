@@ -4,26 +4,27 @@ import { afterEach, describe, expect, test } from 'bun:test'
 import { SQL } from 'bun'
 import { openStore } from '../db/open.ts'
 import { migrations } from '../db/postgres/migrations/index.ts'
-import { CODES } from '../db/store.ts'
+import { CODES, LETTERS } from '../db/store.ts'
 import { createApp } from '../index.ts'
 import { everyColumn, noColumn } from './support/columns.ts'
 import { PATIENCE, poll } from './support/poll.ts'
 import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './support/postgres.ts'
 import { post, start, stopAll } from './support/processes.ts'
-import { errorCode, filledDatabase, HOUR, OPTIONS, root, run, T, testSettings, text } from './support/support.ts'
+import { errorCode, filledDatabase, HOUR, hash, OPTIONS, root, run, T, testSettings, text } from './support/support.ts'
 
 afterEach(stopAll)
+
+/** Codes that no text has: the last ones, none of which is in the small pool. */
+const freeCode = (i: number) => `zz${LETTERS[Math.floor(i / 52)]}${LETTERS[i % 52]}`
 
 /** Two apps over stores of their own on one database, as two machines have them. */
 async function machines(env: Record<string, string> = {}) {
   const cluster = await getCluster()
   const url = await cluster.database()
   const settings = testSettings({ CLIENT_IP_HEADER: 'x-client', ...env })
+  const limits = { ...OPTIONS, maxTexts: settings.MAX_TEXTS, maxStoredBytes: settings.MAX_STORED_BYTES }
   const clock = { now: T }
-  const stores = await Promise.all([
-    openStore(url, { ...OPTIONS, maxStoredBytes: settings.MAX_STORED_BYTES }),
-    openStore(url, { ...OPTIONS, maxStoredBytes: settings.MAX_STORED_BYTES }),
-  ])
+  const stores = await Promise.all([openStore(url, limits), openStore(url, limits)])
   const [here, there] = stores.map((store) => {
     const app = createApp(store, settings, () => clock.now)
     return (path: string, body: unknown, client = '192.0.2.1') =>
@@ -99,7 +100,7 @@ describe.skipIf(isMissing)('several machines', () => {
     await using two = await machines({ MISSES_PER_HOUR: '20' })
     const { code } = (await (await two.here('/api/write', { text: 'a', expiresIn: 7200 })).json()) as { code: string }
     const burst = await Promise.all(
-      Array.from({ length: 60 }, (_, i) => (i % 2 ? two.here : two.there)('/api/load', { code: 'AbCd' })),
+      Array.from({ length: 60 }, (_, i) => (i % 2 ? two.here : two.there)('/api/load', { code: freeCode(i) })),
     )
     expect(burst.filter(({ status }) => status === 404)).toHaveLength(20)
     for (const machine of [two.here, two.there]) {
@@ -113,7 +114,7 @@ describe.skipIf(isMissing)('several machines', () => {
   test('who was locked on one machine is told nothing by another that has never seen it', async () => {
     await using two = await machines({ MISSES_PER_HOUR: '3' })
     const { code } = (await (await two.here('/api/write', { text: 'a' })).json()) as { code: string }
-    for (let i = 0; i < 3; i++) expect((await two.here('/api/load', { code: 'AbCd' })).status).toBe(404)
+    for (let i = 0; i < 3; i++) expect((await two.here('/api/load', { code: freeCode(i) })).status).toBe(404)
     expect(await errorCode(await two.there('/api/load', { code }))).toBe('too_many_misses')
   })
 
@@ -141,9 +142,59 @@ describe.skipIf(isMissing)('several machines', () => {
     expect(await ask(two.there, 'x'.repeat(28), '192.0.2.1')).toBe('too_many_bytes')
     expect(await ask(two.there, '1', '192.0.2.1')).toBe(201)
     expect(await ask(two.here, '1', '192.0.2.1')).toBe('too_many_requests')
-    expect(await ask(two.here, 'x'.repeat(25), '192.0.2.2')).toBe(201)
-    expect(await ask(two.there, 'x'.repeat(25), '192.0.2.3')).toBe('storage_full')
-    expect(await ask(two.there, 'x'.repeat(21), '192.0.2.3')).toBe(201)
+    expect(await ask(two.here, 'x'.repeat(25), '10.0.0.2')).toBe(201)
+    expect(await ask(two.there, 'x'.repeat(25), '10.0.0.3')).toBe('storage_full')
+    expect(await ask(two.there, 'x'.repeat(21), '10.0.0.3')).toBe(201)
+  })
+
+  test('however many write at once on two, none of the limits of what is stored is exceeded', async () => {
+    for (const [limits, writers, size] of [
+      [{ MAX_TEXTS: '150' }, [null], 10],
+      [{ MAX_STORED_BYTES: '3000' }, [null], 20],
+      [{ MAX_STORED_BYTES: '15000' }, [1], 10],
+    ] as const) {
+      await using two = await machines(limits)
+      const written = await Promise.allSettled(
+        Array.from({ length: 600 }, (_, i) =>
+          two.stores[i % 2]?.write(text('x'.repeat(size), { writer: writers[0] }), T),
+        ),
+      )
+      expect(written.filter(({ status }) => status === 'fulfilled')).toHaveLength(150)
+      for (const result of written) {
+        if (result.status === 'rejected') expect(result.reason).toMatchObject({ reason: 'storage_full' })
+      }
+    }
+  })
+
+  test('those who write, erase, load what has expired and sweep at once never wait for each other in vain', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database()
+    // More connections together than the sums have parts, so that some count in the same one.
+    const stores = await Promise.all([1, 2].map(() => openStore(url, { ...OPTIONS, connections: 50 })))
+    const gone = hash('all')
+    const later = T + 60_000
+    await Promise.all(
+      Array.from({ length: 16 }, async (_, i) => {
+        const store = stores[i % 2]
+        for (let round = 0; round < 25; round++) {
+          const writing = Array.from({ length: 24 }, (_, n) =>
+            store?.write(text(`${i} ${n}`, { writer: (7 * i + 5 * n + round) % 11, eraseTokenHash: gone }), T),
+          )
+          const [, ...others] = await Promise.all(writing)
+          await Promise.all(
+            others.map((code = '', n) => (n % 2 ? store?.erase(code, gone, T) : store?.load(code, later))),
+          )
+          if (i < 2) await store?.sweep(later)
+        }
+      }),
+    )
+    for (const store of stores) {
+      await store.sweep(later)
+      await store.close()
+    }
+    checkInvariant(url)
+    expect(query(url, 'SELECT * FROM writer WHERE bytes <> 0')).toEqual([])
+    await cluster.drop(url)
   })
 
   test('a refused write gives nobody a longer day', async () => {
@@ -159,10 +210,13 @@ describe.skipIf(isMissing)('several machines', () => {
 
   test('the sweep removes counters that have ended', async () => {
     await using two = await machines({ MISSES_PER_HOUR: '20' })
-    for (let i = 0; i < 5; i++) await two.here('/api/load', { code: 'AbCd' }, `192.0.2.${i}`)
-    expect(query(two.url, 'SELECT count(*) AS n FROM counter')).toEqual([{ n: 5 }])
+    for (let i = 0; i < 5; i++) await two.here('/api/load', { code: freeCode(i) }, `192.0.2.${i}`)
+    const counted = () => query<{ key: string }>(two.url, 'SELECT key FROM counter').map(({ key }) => key.split(' ')[0])
+    expect(counted().filter((limit) => limit === 'misses')).toHaveLength(5)
     await two.stores[0]?.sweep(T + HOUR)
-    expect(query(two.url, 'SELECT count(*) AS n FROM counter')).toEqual([{ n: 0 }])
+    expect(counted()).not.toContain('misses')
+    await two.stores[0]?.sweep(T + 24 * HOUR)
+    expect(counted()).toEqual([])
   })
 
   test('of more counters than the table may have, those stay that end last', async () => {

@@ -22,6 +22,7 @@ const plain: NewText = {
   once: false,
   eraseTokenHash: hash('token'),
   expiresAt: T + 1e9,
+  writer: 4711,
 }
 const secret: NewText = {
   ...plain,
@@ -33,7 +34,7 @@ const secret: NewText = {
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-fixture-'))
 try {
   const path = join(home, 'fixture.db')
-  const store = await openStore(path, { codeRestSeconds: 86_400, maxStoredBytes: 1e9 })
+  const store = await openStore(path, { codeRestSeconds: 86_400, maxTexts: 1e9, maxStoredBytes: 1e9 })
   using shell = new Database(path)
   const free = shell.query('INSERT INTO code (code) VALUES (?)')
   shell.run('DELETE FROM code')

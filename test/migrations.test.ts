@@ -208,7 +208,7 @@ for (const fixture of new Bun.Glob('*.db.gz').scanSync(FIXTURES)) {
 }
 
 test('every migration since the first release has its fixture', async () => {
-  const fixtures = readdirSync(FIXTURES).map((name) => basename(name, '.db.gz'))
+  const fixtures = [...new Bun.Glob('*.db.gz').scanSync(FIXTURES)].map((name) => basename(name, '.db.gz'))
   expect(fixtures.sort()).toEqual(migrations.slice(1).map(({ name }) => name))
 })
 

@@ -2,12 +2,14 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { NewText } from '../db/store.ts'
 import { ERRORS } from '../errors.ts'
-import { hash, SECOND, type Stored, T, testApp, testStore, text } from './support/support.ts'
+import { HOUR, hash, SECOND, type Stored, T, testApp, testStore, text } from './support/support.ts'
 
 const REST = 60
+const DAY = 24 * HOUR
 
-/** A pool so small that codes run out and come back. */
+/** A pool so small that codes run out and come back, and so little room that each part of it fills up. */
 const POOL = 20
+const ROOM = { maxTexts: 15, maxStoredBytes: 400 }
 
 /** What the store must agree with: the text under each code that has one, and until when each returned code rests. */
 interface Model {
@@ -29,31 +31,65 @@ const pick = (model: Model, at: number) => {
   return codes[at % Math.max(1, codes.length)] ?? 'none'
 }
 
+/** Whether a text has no room beside those of the model. */
+function hasNoRoom(model: Model, { body, writer, expiresAt }: NewText): boolean {
+  const texts = [...model.texts.values()]
+  const bytesOf = (texts: NewText[]) =>
+    texts.reduce((sum, { body }) => sum + Buffer.byteLength(body), Buffer.byteLength(body))
+  return (
+    texts.length >= ROOM.maxTexts ||
+    bytesOf(texts) > ROOM.maxStoredBytes ||
+    (expiresAt - model.now > DAY && bytesOf(texts) > (ROOM.maxStoredBytes * 3) / 4) ||
+    (writer !== null && bytesOf(texts.filter((text) => text.writer === writer)) > ROOM.maxStoredBytes / 10)
+  )
+}
+
 class Write implements fc.AsyncCommand<Model, Stored> {
   constructor(
     readonly bodies: string[],
     readonly lifetime: number,
+    readonly writer: number | null,
   ) {}
   check = () => true
   async run(model: Model, { store }: Stored) {
     const expiresAt = model.now + this.lifetime * SECOND
-    const texts = this.bodies.map((body) => text(body, { eraseTokenHash: hash(`${++model.written}`), expiresAt }))
+    const { writer } = this
+    const texts = this.bodies.map((body) =>
+      text(body, { eraseTokenHash: hash(`${++model.written}`), expiresAt, writer }),
+    )
+    const roomless = texts.filter((text) => hasNoRoom(model, text))
     const stillResting = [...model.resting.values()].filter((until) => until > model.now).length
     const free = POOL - model.texts.size - stillResting
     const written = await Promise.allSettled(texts.map((text) => store.write(text, model.now)))
-    expect(written.filter(({ status }) => status === 'fulfilled')).toHaveLength(Math.min(free, texts.length))
+    const refused: [text: NewText, reason: string][] = []
     for (const [i, result] of written.entries()) {
       if (result.status === 'rejected') {
-        expect(result.reason).toMatchObject({ reason: 'no_codes_left' })
+        refused.push([texts[i] as NewText, result.reason.reason])
         continue
       }
+      expect(roomless).not.toContain(texts[i] as NewText)
       expect(model.texts.has(result.value)).toBe(false)
       expect(model.resting.get(result.value) ?? 0).toBeLessThanOrEqual(model.now)
       model.resting.delete(result.value)
       model.texts.set(result.value, texts[i] as NewText)
     }
+    // In whichever order they came: who was refused finds no room beside those that were not.
+    const taken = texts.length - refused.length
+    expect(taken).toBeLessThanOrEqual(free)
+    for (const [text, reason] of refused) {
+      if (taken < free) expect([reason, hasNoRoom(model, text)]).toEqual(['storage_full', true])
+      else expect(['storage_full', 'no_codes_left']).toContain(reason)
+    }
+    const there = [...model.texts.values()]
+    expect(there.length).toBeLessThanOrEqual(ROOM.maxTexts)
+    for (const [max, of] of [
+      [ROOM.maxStoredBytes, there],
+      [ROOM.maxStoredBytes / 10, there.filter((text) => writer !== null && text.writer === writer)],
+    ] as const) {
+      expect(of.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0)).toBeLessThanOrEqual(max)
+    }
   }
-  toString = () => `write(${this.bodies.length} for ${this.lifetime} s)`
+  toString = () => `write(${this.bodies.length} by ${this.writer} for ${this.lifetime} s)`
 }
 
 class Load implements fc.AsyncCommand<Model, Stored> {
@@ -118,9 +154,10 @@ test('any sequence of operations keeps the invariant of the pool and agrees with
       fc
         .tuple(
           fc.array(fc.string({ unit: 'binary', minLength: 1 }), { minLength: 1, maxLength: 8 }),
-          fc.integer({ min: 1, max: 200 }),
+          fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 1, max: 200 }) }, fc.constant(DAY / SECOND + 1)),
+          fc.constantFrom(null, null, 1, 2),
         )
-        .map(([bodies, lifetime]) => new Write(bodies, lifetime)),
+        .map((args) => new Write(...args)),
       fc.nat().map((at) => new Load(at)),
       fc.tuple(fc.nat(), fc.integer({ min: 1, max: 5 }), fc.boolean()).map((args) => new Erase(...args)),
       fc.integer({ min: 1, max: 150 }).map((seconds) => new Wait(seconds)),
@@ -130,7 +167,7 @@ test('any sequence of operations keeps the invariant of the pool and agrees with
     { maxCommands: 60 },
   )
   // One database for all sequences: each begins with what the one before left, as a server would.
-  await using real = await testStore({ codes: POOL, codeRestSeconds: REST })
+  await using real = await testStore({ codes: POOL, codeRestSeconds: REST, ...ROOM })
   let now = T
   await fc.assert(
     fc.asyncProperty(commands, async (sequence) => {

@@ -178,7 +178,7 @@ const chosen = pictures.filter((picture) =>
 const SITE = 'http://www.extextcloud.com'
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-screenshots-'))
 const databasePath = join(home, 'texts.db')
-const filled = await openStore(databasePath, { codeRestSeconds: 0, maxStoredBytes: 1e9 })
+const filled = await openStore(databasePath, { codeRestSeconds: 0, maxTexts: 1e9, maxStoredBytes: 1e9 })
 const sqlite = new Database(databasePath)
 let codes: string[] = []
 /** Its pool has one code at a time: the next of `codes`. */

@@ -16,6 +16,7 @@ test('without any variable the settings are the documented ones', () => {
     WRITES_PER_MINUTE: 30,
     WRITE_BYTES_PER_DAY: 52_428_800,
     MISSES_PER_HOUR: 20,
+    MAX_TEXTS: 100_000,
     MAX_STORED_BYTES: 536_870_912,
     LOG_LEVEL: 'info',
     DRAIN_SECONDS: 0,

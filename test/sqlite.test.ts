@@ -8,6 +8,7 @@ import {
   checkInvariant,
   filledDatabase,
   hash,
+  OPTIONS,
   openShell,
   T,
   temporaryPath,
@@ -105,7 +106,7 @@ test('the files are readable by their owner alone, also where an older one was n
 
 test('texts outlive the store that wrote them, with their bytes counted', async () => {
   const path = await filledDatabase()
-  const limits = { codeRestSeconds: 0, maxStoredBytes: 10 }
+  const limits = { ...OPTIONS, maxStoredBytes: 10 }
   const first = await openStore(path, limits)
   const code = await first.write(text('123456'), T)
   await first.close()
@@ -116,7 +117,7 @@ test('texts outlive the store that wrote them, with their bytes counted', async 
 
 test('a store that was just opened has the bytes of thousands of texts right, whatever is done to them at once', async () => {
   const path = await filledDatabase(CODES)
-  const first = await openStore(path, { codeRestSeconds: 0, maxStoredBytes: 1e9 })
+  const first = await openStore(path, OPTIONS)
   const bodies = Array.from({ length: 20_000 }, (_, i) => `text ${i}`)
   const codes = await Promise.all(bodies.map((body) => first.write(text(body), T)))
   await first.close()
@@ -148,11 +149,10 @@ test('a write that fails fails alone, though it shared its transaction', async (
 
 test('a second store on the same file is refused with a clear line, and let in when the first is closed', async () => {
   const path = await filledDatabase()
-  const limits = { codeRestSeconds: 0, maxStoredBytes: 10 }
-  const first = await openStore(path, limits)
-  await expect(openStore(path, limits)).rejects.toThrow(`Another process is using ${path}: stop it first.`)
+  const first = await openStore(path, OPTIONS)
+  await expect(openStore(path, OPTIONS)).rejects.toThrow(`Another process is using ${path}: stop it first.`)
   await first.close()
-  await (await openStore(path, limits)).close()
+  await (await openStore(path, OPTIONS)).close()
   checkInvariant(path)
 })
 
@@ -160,7 +160,7 @@ test('a link to the file is no way around its lock', async () => {
   await using stored = await testStore()
   const link = temporaryPath('link.db')
   symlinkSync(stored.path, link)
-  await expect(openStore(link, { codeRestSeconds: 0, maxStoredBytes: 10 })).rejects.toThrow('Another process is using')
+  await expect(openStore(link, OPTIONS)).rejects.toThrow('Another process is using')
 })
 
 test('a file that is no database of ours is refused and left as it is', async () => {
@@ -176,15 +176,13 @@ test('a file that is no database of ours is refused and left as it is', async ()
   for (const path of [foreign, words]) {
     const before = readFileSync(path)
     chmodSync(path, 0o644)
-    await expect(openStore(path, { codeRestSeconds: 0, maxStoredBytes: 10 })).rejects.toThrow(
+    await expect(openStore(path, OPTIONS)).rejects.toThrow(
       `${path} is not a database of extextcloud. Nothing was changed.`,
     )
     expect([statSync(path).mode & 0o777, readFileSync(path)]).toEqual([0o644, before])
     expect(existsSync(`${path}.lock`)).toBe(false)
   }
-  await expect(openStore(folder, { codeRestSeconds: 0, maxStoredBytes: 10 })).rejects.toThrow(
-    'is not a database of extextcloud',
-  )
+  await expect(openStore(folder, OPTIONS)).rejects.toThrow('is not a database of extextcloud')
   expect(existsSync(`${folder}.lock`)).toBe(false)
 })
 

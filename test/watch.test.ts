@@ -135,6 +135,7 @@ test('metrics count what happens, and are on a port of their own', async () => {
     'extextcloud_requests_total{method="POST",route="/api/load",status="404",error="not_found"} 1',
     'extextcloud_request_seconds_count{route="/api/load"} 2',
     'extextcloud_texts 2',
+    'extextcloud_texts_max 100000',
     'extextcloud_stored_bytes 13',
     'extextcloud_codes{state="free"} 7311614',
     'extextcloud_codes{state="resting"} 0',

@@ -6,6 +6,9 @@ import { readSqlFiles } from './files.ts' with { type: 'macro' }
 export const everything = `SELECT (SELECT count(*) FROM text) AS texts,
   (SELECT count(*) FROM code WHERE rests_until IS NOT NULL) AS "rest periods of codes"`
 
+/** What else came from networks, and is counted for none afterwards. */
+export const writers = `SELECT count(writer) AS "writers of texts" FROM text`
+
 const list: Listed[] = [
   { name: '0000_create_code_and_text', losses: everything },
   {
@@ -13,6 +16,7 @@ const list: Listed[] = [
     announce: 'Filling the pool with 7,311,616 codes (84 MB on disk, a few seconds)',
   },
   { name: '0002_index_resting_codes' },
+  { name: '0003_count_writers', losses: writers },
 ]
 
 export const migrations = withSql(list, readSqlFiles('migrations'))

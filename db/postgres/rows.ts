@@ -1,7 +1,7 @@
 /** The rows of the table `text` on PostgreSQL, by lists that are made from the table, so that no column is left out. */
 import { getTableColumns, type SQL, sql } from 'drizzle-orm'
 import { toSnakeCase } from 'drizzle-orm/casing'
-import { text } from './schema.ts'
+import { text, writer } from './schema.ts'
 
 export type TextRow = typeof text.$inferSelect
 type Column = keyof TextRow
@@ -41,3 +41,14 @@ export const toJson = (row: Omit<TextRow, 'code' | 'body'>) =>
       return [column, Buffer.isBuffer(value) ? `\\x${value.toString('hex')}` : value]
     }),
   )
+
+/**
+ * Counts bytes for the writers of `rows`, in the order of their numbers, so that no two statements wait for each other;
+ * those of whom `max` would be exceeded not at all. Returns the numbers of the others.
+ */
+export const countWriters = (bytes: SQL, rows: SQL, max?: SQL) => sql`
+  INSERT INTO ${writer} AS counted (number, bytes)
+  SELECT writer, ${bytes} FROM ${rows} WHERE writer IS NOT NULL
+  GROUP BY writer ${max && sql`HAVING ${bytes} <= ${max}`} ORDER BY writer
+  ON CONFLICT (number) DO UPDATE SET bytes = counted.bytes + excluded.bytes
+  ${max && sql`WHERE counted.bytes + excluded.bytes <= ${max}`} RETURNING number`

@@ -1,4 +1,4 @@
-/** The tables of `../schema.ts` as PostgreSQL has them, and two more that it needs where many machines share it. */
+/** The tables of `../schema.ts` as PostgreSQL has them, and three more that it needs where many machines share it. */
 import { sql } from 'drizzle-orm'
 import * as t from 'drizzle-orm/pg-core'
 import type * as sqlite from '../schema.ts'
@@ -38,14 +38,23 @@ export const text = t.pgTable(
     createdAt: t.bigint({ mode: 'number' }).notNull(),
     /** Milliseconds since 1970; from this moment on the text is gone. */
     expiresAt: t.bigint({ mode: 'number' }).notNull(),
+    /** The number that the writer's network has in common with hundreds of others, to count how much its texts take; null where it has none. */
+    writer: t.integer(),
   },
   (text) => [t.index('text_expires_at').on(text.expiresAt)],
 )
 
-/** The bytes of all texts, in as many parts as keep writers from waiting for each other. Only their sum means something. */
+/** How many texts there are and their bytes, in as many parts as keep writers from waiting for each other. Only the sums mean something. */
 export const stored = t.pgTable('stored', {
   part: t.integer().primaryKey(),
   bytes: t.bigint({ mode: 'number' }).notNull().default(sql`0`),
+  texts: t.bigint({ mode: 'number' }).notNull().default(sql`0`),
+})
+
+/** The bytes of the texts of each writer that has one. */
+export const writer = t.pgTable('writer', {
+  number: t.integer().primaryKey(),
+  bytes: t.bigint({ mode: 'number' }).notNull(),
 })
 
 /** What the limits have counted, for all machines together. Unlogged, which drizzle cannot express. */

@@ -2,11 +2,12 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { Refusal } from '../../errors.ts'
 import { upgrade } from '../migrate.ts'
+import { type Lack, noRoom, roomOf, SHORT_MILLISECONDS, SMALL_BYTES } from '../room.ts'
 import { type NewText, randomCode, type Store, type StoreOptions } from '../store.ts'
 import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './connection.ts'
 import { sharedCounters } from './counters.ts'
-import { jsonColumns, readText, type TextRow, textColumns, textValues, toJson } from './rows.ts'
-import { code, stored, text } from './schema.ts'
+import { countWriters, jsonColumns, readText, type TextRow, textColumns, textValues, toJson } from './rows.ts'
+import { code, stored, text, writer } from './schema.ts'
 
 /** Texts that one statement of the sweep deletes: some milliseconds' work. */
 const SWEPT_AT_ONCE = 500
@@ -14,11 +15,18 @@ const SWEPT_AT_ONCE = 500
 /** The most bytes of a text that shares its statement with others. */
 const LARGE_BYTES = 65_536
 
+/** More than all connections write while one statement runs: with less room than this left, they count one after the other. */
+const IN_FLIGHT = { texts: 10_000, bytes: 64 * 1024 * 1024 }
+
 interface Written {
-  hasRoom: boolean
-  /** Whether a code was found for it, be it one that another text of the statement has. */
-  isFree: boolean
+  /** Null also where others took the room or the code meanwhile. */
   code: string | null
+  /** What there was too little of, had it come alone. */
+  lack: Lack | null
+  hasNoCode: boolean
+  /** How many there were before, and their bytes. */
+  texts: number
+  bytes: number
 }
 
 const now = sql.placeholder('now')
@@ -26,18 +34,24 @@ const now = sql.placeholder('now')
 /** The part that a connection counts in: connections that write at once have different ones, nearly always. */
 const PART = sql`pg_backend_pid() % 64`
 
-/** Of the rows `gone` that a statement has deleted: their codes to the pool, and their bytes off the sum. */
+/**
+ * Of the rows `gone` that a statement has deleted: their codes to the pool, and what they took off the sums. Whatever
+ * counts locks its part first and then writers, so that no two statements wait for each other.
+ */
 const giveBack = sql`
   returned AS (INSERT INTO ${code} (code, rests_until) SELECT code, ${sql.placeholder('restsUntil')}::bigint FROM gone),
-  freed AS (UPDATE ${stored} SET bytes = bytes - gone_bytes
-    FROM (SELECT sum(gone_bytes) AS gone_bytes FROM gone HAVING count(*) > 0) AS freed WHERE part = ${PART})
+  freed AS (UPDATE ${stored} SET texts = texts - gone_texts, bytes = bytes - gone_bytes
+    FROM (SELECT count(*) AS gone_texts, sum(size) AS gone_bytes FROM gone HAVING count(*) > 0) AS freed
+    WHERE part = ${PART} RETURNING part),
+  shares AS (${countWriters(sql`-sum(size)`, sql`gone CROSS JOIN freed`)})
   SELECT count(*)::int AS n FROM gone`
 
-const returned = sql`RETURNING ${text.code} AS code, octet_length(${text.body}) AS gone_bytes`
+const returned = sql`RETURNING ${text.code} AS code, ${text.writer} AS writer, octet_length(${text.body}) AS size`
 
 /** @throws an Error of one line where the database cannot be had, or a newer release has made it */
 export async function openPostgresStore(url: string, options: StoreOptions): Promise<Store> {
-  const { codeRestSeconds, maxStoredBytes, say = () => {} } = options
+  const { codeRestSeconds, say = () => {} } = options
+  const room = roomOf(options)
   const postgres = connect(url, options)
   try {
     await upgrade(migratable(postgres.client), say)
@@ -61,31 +75,56 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   const rested = (at: SQL) => sql`(${code.restsUntil} IS NULL OR ${code.restsUntil} <= ${at})`
   const draw = (where: SQL) =>
     sql`(SELECT code FROM ${code} WHERE ${where} AND ${rested(sql`asked."createdAt"`)} ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED)`
+  /** As `lackOf` says it. */
+  const lack = (texts: SQL, bytes: SQL) => sql`CASE
+    WHEN ${texts} > ${room.texts}::bigint THEN 'texts'
+    WHEN ${bytes} > ${room.bytes}::bigint THEN 'bytes'
+    WHEN ${bytes} > ${room.bytesOfAnyText}::bigint
+      AND (size > ${SMALL_BYTES}::int OR "expiresAt" - "createdAt" > ${SHORT_MILLISECONDS}::bigint) THEN 'reserve' END`
+  const sums = sql`sum(texts) AS texts, sum(bytes) AS bytes`
   const writeAll = postgres.prepare<Written>(sql`
     WITH asked AS MATERIALIZED (
-      SELECT *, sum(size) OVER (ORDER BY n)::int AS "end" FROM json_to_recordset(${sql.placeholder('texts')}::text::json) AS text(
-        n int, size int, "from" text, ${jsonColumns})
+      SELECT text.*, sum(size) OVER (ORDER BY n)::int AS "end", coalesce(
+        ${lack(sql`seen.texts + 1`, sql`seen.bytes + size`)},
+        CASE WHEN text.writer IS NOT NULL AND coalesce(writer.bytes, 0) + size > ${room.bytesOfWriter}::bigint
+          THEN 'share' END) AS lack
+      FROM json_to_recordset(${sql.placeholder('texts')}::text::json) AS text(n int, size int, "from" text, ${jsonColumns})
+      CROSS JOIN (SELECT ${sums} FROM ${stored}) AS seen LEFT JOIN ${writer} ON number = text.writer
+    ), held AS MATERIALIZED (
+      -- Those that are locked are read as they are by then, not as they were when the statement began.
+      SELECT * FROM ${stored} WHERE EXISTS (SELECT FROM asked WHERE lack IS NULL) AND (part = ${PART} OR (
+        SELECT sum(texts) + ${IN_FLIGHT.texts}::bigint > ${room.texts}::bigint
+          OR sum(bytes) + ${IN_FLIGHT.bytes}::bigint > ${room.bytes}::bigint FROM ${stored})) ORDER BY part FOR UPDATE
+    ), there AS MATERIALIZED (
+      SELECT ${sums} FROM (SELECT texts, bytes FROM held UNION ALL
+        SELECT texts, bytes FROM ${stored} WHERE part NOT IN (SELECT part FROM held)) AS parts
     ), drawn AS MATERIALIZED (
       -- Where every code rests, the pool is read once, not once for each text.
       SELECT asked.*, CASE WHEN EXISTS (SELECT FROM ${code} WHERE ${rested(sql`(SELECT max("createdAt") FROM asked)`)}) THEN
         coalesce(${draw(sql`code >= asked.from COLLATE "C"`)}, ${draw(sql`code < asked.from COLLATE "C"`)}) END AS code
-      FROM asked WHERE "end" <= (SELECT ${maxStoredBytes}::bigint - sum(bytes) FROM ${stored})
+      FROM asked CROSS JOIN there WHERE lack IS NULL AND ${lack(sql`texts + n + 1`, sql`bytes + "end"`)} IS NULL
     ), lent AS MATERIALIZED (
       -- A code that several texts have drawn goes to the first of them.
       SELECT DISTINCT ON (code) * FROM drawn WHERE code IS NOT NULL ORDER BY code, n
+    ), shares AS (
+      ${countWriters(sql`sum(size)`, sql`lent`, sql`${room.bytesOfWriter}::bigint`)}
+    ), kept AS MATERIALIZED (
+      SELECT lent.* FROM lent LEFT JOIN shares ON number = writer WHERE writer IS NULL OR number IS NOT NULL
     ), taken AS (
-      DELETE FROM ${code} WHERE code = ANY (ARRAY(SELECT code FROM lent))
+      DELETE FROM ${code} WHERE code = ANY (ARRAY(SELECT code FROM kept))
     ), counted AS (
-      UPDATE ${stored} SET bytes = bytes + lent_bytes
-      FROM (SELECT sum(size) AS lent_bytes FROM lent HAVING count(*) > 0) AS lent WHERE part = ${PART}
+      UPDATE ${stored} SET texts = texts + kept_texts, bytes = bytes + kept_bytes
+      FROM (SELECT count(*) AS kept_texts, sum(size) AS kept_bytes FROM kept HAVING count(*) > 0) AS kept
+      WHERE part = ${PART}
     ), added AS (
       INSERT INTO ${text} (${textColumns}) SELECT ${textValues((column) =>
         column === 'body'
           ? sql`substring(${sql.placeholder('bodies')}::bytea FROM "end" - size + 1 FOR size)`
           : sql`${sql.identifier(column)}`,
-      )} FROM lent
-    ) SELECT drawn.n IS NOT NULL AS "hasRoom", drawn.code IS NOT NULL AS "isFree", lent.code
-      FROM asked LEFT JOIN drawn USING (n) LEFT JOIN lent USING (n) ORDER BY n`)
+      )} FROM kept
+    ) SELECT kept.code, asked.lack, drawn.n IS NOT NULL AND drawn.code IS NULL AS "hasNoCode",
+        texts::float8 AS texts, bytes::float8 AS bytes
+      FROM asked CROSS JOIN there LEFT JOIN drawn USING (n) LEFT JOIN kept USING (n) ORDER BY n`)
   const writeSome = (texts: readonly { added: NewText; body: Buffer; now: number }[]) =>
     writeAll({
       bodies: Buffer.concat(texts.map(({ body }) => body)),
@@ -118,14 +157,26 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
 
   const check = postgres.prepare(sql`SELECT 1 FROM (SELECT FROM ${code} LIMIT 1) AS any_code`)
 
-  const stats = postgres.prepare<{ texts: number; bytes: number; resting: number }>(sql`
-    SELECT (SELECT count(*) FROM ${text})::float8 AS texts, (SELECT sum(bytes) FROM ${stored})::float8 AS bytes,
-      (SELECT count(*) FROM ${code} WHERE rests_until > ${now}::bigint)::float8 AS resting`)
+  const sumUp = postgres.prepare<{ texts: number; bytes: number }>(
+    sql`SELECT sum(texts)::float8 AS texts, sum(bytes)::float8 AS bytes FROM ${stored}`,
+  )
+  const countResting = postgres.prepare<{ n: number }>(
+    sql`SELECT count(*)::float8 AS n FROM ${code} WHERE rests_until > ${now}::bigint`,
+  )
 
   const counters = sharedCounters(postgres)
 
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
+
+  let known = { texts: 0, bytes: 0 }
+
+  /** Asks how many texts there are, and their bytes. */
+  async function learn() {
+    const [sums] = await sumUp({})
+    known = sums ?? known
+    return known
+  }
 
   const restsUntil = (now: number) => now + codeRestSeconds * 1000
 
@@ -138,10 +189,13 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       let isAlone = body.byteLength > LARGE_BYTES
       for (;;) {
         const written = isAlone ? (await writeSome([asked]))[0] : await write(asked)
-        if (written?.code) return written.code
-        if (written?.hasRoom && !written.isFree) break
-        if (!written?.hasRoom && isAlone) throw new Refusal('storage_full')
-        isAlone = true // Its neighbours took the room, or the code.
+        if (!written) throw new Error('PostgreSQL has not answered for each text')
+        known = { texts: written.texts, bytes: written.bytes }
+        if (written.code !== null) return written.code
+        if (written.lack) throw noRoom(written.lack)
+        if (written.hasNoCode) break
+        // Its neighbours took the room, or the code; or another statement did, as the next one then sees.
+        isAlone = true
       }
       const next = (await nextCode({}))[0]?.at ?? 0
       noCodesUntil = now + 1000
@@ -173,6 +227,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
         if (!turn?.n) break
         swept += turn.n
       }
+      await learn()
       await counters.sweep(now)
       noCodesUntil = 0
       return swept
@@ -180,9 +235,10 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
 
     check: async () => void (await check({})),
     async stats(now) {
-      const [counted] = await stats({ now })
-      return counted ?? { texts: 0, bytes: 0, resting: 0 }
+      const [resting] = await countResting({ now })
+      return { ...(await learn()), resting: resting?.n ?? 0 }
     },
+    known: () => known,
     counters,
     close: postgres.close,
   }

@@ -3,11 +3,13 @@ import { and, eq, getTableColumns, gt, lte, type Placeholder, type SQL, sql, typ
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { Refusal } from '../../errors.ts'
 import { upgrade } from '../migrate.ts'
+import { lackOf, noRoom, roomOf } from '../room.ts'
 import * as schema from '../schema.ts'
 import { type LentText, randomCode, type Store, type StoreOptions } from '../store.ts'
-import { asRefusal, groupCommit, TURN } from './commit.ts'
+import { groupCommit, TURN } from './commit.ts'
 import { openLocked } from './connection.ts'
 import { createRemains } from './remains.ts'
+import { createStored } from './stored.ts'
 
 /** A placeholder for each column of a table, of the column's name. */
 const placeholders = <T extends Table>(table: T) =>
@@ -19,16 +21,15 @@ const placeholders = <T extends Table>(table: T) =>
  * Opens the database at `path` (a file, or `:memory:`), migrates it, and keeps other servers out of it.
  * @throws an Error of one line where another process has the file, or a newer release has made it
  */
-export async function openSqliteStore(
-  path: string,
-  { codeRestSeconds, maxStoredBytes, say = () => {} }: StoreOptions,
-): Promise<Store> {
+export async function openSqliteStore(path: string, options: StoreOptions): Promise<Store> {
+  const { codeRestSeconds, say = () => {} } = options
+  const room = roomOf(options)
   const { sqlite, unlock } = await openLocked(path, (database) => upgrade(database, say))
   const db = drizzle(sqlite, { casing: 'snake_case' })
   const { code, text } = schema
 
   const now = sql.placeholder('now')
-  const returned = { code: text.code, bytes: sql<number>`octet_length(${text.body})` }
+  const returned = { code: text.code, writer: text.writer, bytes: sql<number>`octet_length(${text.body})` }
   const texts = (where: SQL | undefined) => db.delete(text).where(where).returning(returned).prepare()
 
   const findText = db
@@ -63,53 +64,17 @@ export async function openSqliteStore(
   const countResting = sqlite.query<{ n: number }, { now: number }>(
     'SELECT count(*) AS n FROM code WHERE rests_until > $now',
   )
-  const measureNext = sqlite.query<{ texts: number; bytes: number; last: number }, { after: number }>(
-    `SELECT count(*) AS texts, sum(octet_length(body)) AS bytes, max(rowid) AS last FROM (
-      SELECT rowid, body FROM text WHERE rowid > $after ORDER BY rowid LIMIT 1000)`,
-  )
   const count = (query: string) => sqlite.query<{ n: number | null }, []>(query).get()?.n ?? 0
 
   const commit = groupCommit(sqlite)
   const remains = createRemains(sqlite, commit)
-  let storedTexts = 0
-  let storedBytes = 0
-  let measuring: Promise<void> | undefined
+  const stored = createStored(sqlite)
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
 
-  /**
-   * Resolves once `storedTexts` and `storedBytes` are known. Millions of texts take half a second to measure, in which a
-   * server that starts answers loads already. Whatever changes texts waits for it.
-   */
-  function measured(): Promise<void> {
-    measuring ??= measure().catch((error) => {
-      measuring = undefined
-      throw asRefusal(error)
-    })
-    return measuring
-  }
-
-  async function measure() {
-    let [texts, bytes] = [0, 0]
-    for (let after = Number.MIN_SAFE_INTEGER; ; await new Promise(setImmediate)) {
-      const end = performance.now() + TURN
-      do {
-        const next = measureNext.get({ after })
-        if (!next?.texts) {
-          storedTexts = texts
-          storedBytes = bytes
-          return
-        }
-        texts += next.texts
-        bytes += next.bytes
-        after = next.last
-      } while (performance.now() < end)
-    }
-  }
-
   /** Deletes texts and returns their codes to the pool, in one transaction. Returns how many there were. */
-  async function release(deleteTexts: () => { code: string; bytes: number }[], now: number): Promise<number> {
-    await measured()
+  async function release(deleteTexts: () => ReturnType<typeof deleteLiving.all>, now: number): Promise<number> {
+    await stored.measured()
     const restsUntil = now + codeRestSeconds * 1000
     const deleted = await commit(() => {
       const deleted = deleteTexts()
@@ -117,8 +82,7 @@ export async function openSqliteStore(
       return deleted
     })
     if (deleted.length === 0) return 0
-    storedTexts -= deleted.length
-    for (const { bytes } of deleted) storedBytes -= bytes
+    for (const text of deleted) stored.remove(text)
     noCodesUntil = Math.min(noCodesUntil, restsUntil)
     remains.textsWereDeleted()
     return deleted.length
@@ -139,10 +103,11 @@ export async function openSqliteStore(
 
   return {
     async write(added, now) {
-      await measured()
-      const bytes = Buffer.byteLength(added.body)
-      if (storedBytes + bytes > maxStoredBytes) throw new Refusal('storage_full')
-      storedBytes += bytes
+      await stored.measured()
+      const counted = { writer: added.writer, bytes: Buffer.byteLength(added.body) }
+      const lack = lackOf(room, stored.with(counted), { ...counted, lifetime: added.expiresAt - now })
+      if (lack) throw noRoom(lack)
+      stored.add(counted) // Before it is there, so that of many at once no more are admitted than have room.
       let code: string | undefined
       try {
         code = await commit(() => {
@@ -151,15 +116,12 @@ export async function openSqliteStore(
           return code
         })
       } catch (error) {
-        storedBytes -= bytes
         noCodesUntil = 0 // What was drawn along with this one is free again.
         throw error
+      } finally {
+        if (code === undefined) stored.remove(counted)
       }
-      if (code !== undefined) {
-        storedTexts++
-        return code
-      }
-      storedBytes -= bytes
+      if (code !== undefined) return code
       throw new Refusal('no_codes_left', { retryAfter: Math.max(1, Math.ceil((noCodesUntil - now) / 1000)) })
     },
 
@@ -198,9 +160,10 @@ export async function openSqliteStore(
     check: () => void count('SELECT count(*) AS n FROM (SELECT 1 FROM code LIMIT 1)'),
 
     async stats(now) {
-      await measured()
-      return { texts: storedTexts, bytes: storedBytes, resting: countResting.get({ now })?.n ?? 0 }
+      await stored.measured()
+      return { ...stored.known, resting: countResting.get({ now })?.n ?? 0 }
     },
+    known: () => ({ ...stored.known }),
 
     async close() {
       await new Promise(setImmediate)

@@ -28,6 +28,7 @@ const SETTINGS = {
   WRITES_PER_MINUTE: '1000000000',
   WRITE_BYTES_PER_DAY: '1000000000000000',
   MISSES_PER_HOUR: '1000000000',
+  MAX_TEXTS: '7311616',
   MAX_STORED_BYTES: '1000000000000000',
 }
 
@@ -540,7 +541,7 @@ async function measurePostgres() {
   query(
     url,
     `WITH lent AS (DELETE FROM code WHERE code ~ '^[A-Z]{2}AA$' RETURNING code),
-      counted AS (UPDATE stored SET bytes = 40 * (SELECT count(*) FROM lent) WHERE part = 0)
+      counted AS (UPDATE stored SET texts = n, bytes = 40 * n FROM (SELECT count(*) AS n FROM lent) AS lent WHERE part = 0)
      INSERT INTO text (code, body, once, erase_token_hash, created_at, expires_at)
      SELECT code, ?::bytea, false, decode(repeat('01', 32), 'hex'), ?, ? FROM lent`,
     ...[text, now, later],
@@ -614,7 +615,7 @@ const end = () => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end().finally(() => process.exit(1)))
 
 try {
-  await (await openStore(template, { codeRestSeconds: 0, maxStoredBytes: 0 })).close()
+  await (await openStore(template, { codeRestSeconds: 0, maxTexts: 0, maxStoredBytes: 0 })).close()
   console.log('| what | measured | against | ratio: median (spread) | target | |\n|---|---|---|---|---|---|')
   const measures = {
     loads: measureLoads,

@@ -17,7 +17,7 @@ WITH room AS MATERIALIZED (SELECT sum(bytes) + 40 <= :max::bigint AS has_room FR
     (SELECT code FROM code WHERE code < (chr(:a) || chr(:b) || chr(:c)) COLLATE "C"
       AND (rests_until IS NULL OR rests_until <= :now::bigint) ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED)
   ) RETURNING code),
-  counted AS (UPDATE stored SET bytes = bytes + 40 WHERE part = pg_backend_pid() % 64 AND EXISTS (SELECT FROM drawn)),
+  counted AS (UPDATE stored SET texts = texts + 1, bytes = bytes + 40 WHERE part = pg_backend_pid() % 64 AND EXISTS (SELECT FROM drawn)),
   added AS (INSERT INTO text (code, body, password_hash, once, erase_token_hash, created_at, expires_at)
     SELECT code, 'a text of forty bytes, all of them ASCII'::bytea, NULL, false, decode(repeat('01', 32), 'hex'), :now::bigint,
       :later::bigint FROM drawn RETURNING code)

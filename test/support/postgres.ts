@@ -159,15 +159,20 @@ export function query<Row>(url: string, sql: string, ...parameters: (string | nu
   return asked === filled ? [] : (JSON.parse(stdout.toString()) as Row[])
 }
 
-/** Every one of `codes` codes is in exactly one of the two tables, and the bytes are counted right. */
+/** Every one of `codes` codes is in exactly one of the two tables, and the texts, their bytes and those of each writer are counted right. */
 export function checkInvariant(url: string, codes = SMALL_POOL) {
-  const [counts] = query<{ free: number; lent: number; both: number; stored: number; bytes: number }>(
+  const [counts] = query<{ free: number; lent: number; both: number; miscounted: number }>(
     url,
     `SELECT (SELECT count(*) FROM code) AS free, (SELECT count(*) FROM text) AS lent,
-      (SELECT count(*) FROM text JOIN code USING (code)) AS both, (SELECT sum(bytes) FROM stored) AS stored,
-      (SELECT coalesce(sum(octet_length(body)), 0) FROM text) AS bytes`,
+      (SELECT count(*) FROM text JOIN code USING (code)) AS both,
+      (SELECT count(*) FROM (SELECT sum(texts) AS texts, sum(bytes) AS bytes FROM stored) AS counted
+        FULL JOIN (SELECT count(*) AS texts, coalesce(sum(octet_length(body)), 0) AS bytes FROM text) AS there
+        USING (texts, bytes) WHERE counted IS NULL)
+      + (SELECT count(*) FROM writer FULL JOIN (SELECT writer AS number, sum(octet_length(body)) AS bytes FROM text
+        WHERE writer IS NOT NULL GROUP BY writer) AS there USING (number)
+        WHERE coalesce(writer.bytes, 0) <> coalesce(there.bytes, 0)) AS miscounted`,
   )
-  if (counts?.both !== 0 || counts.free + counts.lent !== codes || counts.stored !== counts.bytes) {
+  if (counts?.both !== 0 || counts.free + counts.lent !== codes || counts.miscounted > 0) {
     throw new Error(`The pool has lost its invariant: ${JSON.stringify(counts)}`)
   }
 }

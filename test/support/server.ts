@@ -12,6 +12,7 @@ export async function testServer(env: Record<string, string> = {}) {
   const settings = testSettings({ HOST: '127.0.0.1', ...env })
   const stored = await testStore({
     codeRestSeconds: settings.CODE_REST_SECONDS,
+    maxTexts: settings.MAX_TEXTS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
   })
   const clock = { ahead: 0 }

@@ -33,6 +33,9 @@ export const usePostgres = (use: boolean) => {
   onPostgres = use
 }
 
+/** What a store may hold in most tests: as much as they want. */
+export const OPTIONS: StoreOptions = { codeRestSeconds: 86_400, maxTexts: 1e9, maxStoredBytes: 1e9 }
+
 let made = 0
 
 /** A path in the folder of this test run, which is removed at its end. */
@@ -77,9 +80,6 @@ function sqliteDatabase(path: string): TestDatabase {
   }
 }
 
-/** How the stores of most tests are opened. */
-export const OPTIONS: StoreOptions = { codeRestSeconds: 86_400, maxStoredBytes: 1e9 }
-
 export interface Stored extends TestDatabase, AsyncDisposable {
   store: Store
   /** Closes the store, and opens it anew. */
@@ -111,6 +111,10 @@ export async function testStore({
       stored.store = await open()
     },
     async [Symbol.asyncDispose]() {
+      const { texts, bytes } = await stored.store.stats(T)
+      const there = database.query('SELECT count(*) AS texts, coalesce(sum(octet_length(body)), 0) AS bytes FROM text')
+      if (!Bun.deepEquals(there, [{ texts, bytes }]))
+        throw new Error(`${texts} texts of ${bytes} bytes are counted, and ${JSON.stringify(there)} are there`)
       await stored.store.close()
       database.checkInvariant(codes)
       await database.remove()
@@ -160,6 +164,7 @@ export const text = (body: string, more: Partial<NewText> = {}): NewText => ({
   once: false,
   eraseTokenHash: hash(body),
   expiresAt: T + 60_000,
+  writer: null,
   ...more,
 })
 
@@ -194,6 +199,7 @@ export async function testApp(env: Record<string, string> = {}) {
   const settings = testSettings({ CLIENT_IP_HEADER: 'x-client', ...env })
   const stored = await testStore({
     codeRestSeconds: settings.CODE_REST_SECONDS,
+    maxTexts: settings.MAX_TEXTS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
   })
   const clock = { now: T }

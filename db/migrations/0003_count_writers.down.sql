@@ -1,0 +1,1 @@
+ALTER TABLE `text` DROP COLUMN `writer`;
