@@ -45,13 +45,17 @@ export function clientOf(request: Request, server: Server<unknown> | null, heade
   return lastClient
 }
 
-/** A network that a client is part of, and how many times as much as a client it may do. */
+/** A network that a client is part of. */
 export interface Network {
   name: string
+  /** How many times as much as a client it may do. */
   clients: number
+  /** Which of its parts the client is in, of at most 256. */
+  part: string
 }
 
-const NO_NETWORKS: readonly Network[] = []
+/** The networks of the clients seen last, since finding them takes as long as parsing an address. */
+const networks = new LRUCache<string, readonly Network[]>({ max: REMEMBERED_ADDRESSES / 10 })
 
 /**
  * The networks above a client, each with ten times what the level below has: an IPv4 /24; an IPv6 /48, which is what one
@@ -59,13 +63,22 @@ const NO_NETWORKS: readonly Network[] = []
  * that runs its own server is one network, and its members are known.
  */
 export function networksOf(client: string): readonly Network[] {
-  const v4 = /^((\d+)\.(\d+)\.\d+)\.\d+$/.exec(client)
-  if (v4) return isPrivate(client) ? NO_NETWORKS : [{ name: `${v4[1]}.0/24`, clients: 10 }]
-  const v6 = /^((\w+:\w+):\w+):\w+::\/64$/.exec(client)
-  if (!v6 || isPrivate(client.slice(0, -3))) return NO_NETWORKS
+  const known = networks.get(client)
+  if (known) return known
+  const found = findNetworks(client)
+  networks.set(client, found)
+  return found
+}
+
+function findNetworks(client: string): Network[] {
+  const [, v4] = /^(\d+\.\d+\.\d+)\.\d+$/.exec(client) ?? []
+  if (v4) return isPrivate(client) ? [] : [{ name: `${v4}.0/24`, clients: 10, part: client }]
+  const [, provider, site = '', subnet = ''] = /^(\w+:\w+):(\w+):(\w+)::\/64$/.exec(client) ?? []
+  if (!provider || isPrivate(client.slice(0, -3))) return []
   return [
-    { name: `${v6[1]}::/48`, clients: 10 },
-    { name: `${v6[2]}::/32`, clients: 100 },
+    // A home is given a /56 of a site.
+    { name: `${provider}:${site}::/48`, clients: 10, part: `${provider}:${site}:${subnet.slice(0, -2)}00::/56` },
+    { name: `${provider}::/32`, clients: 100, part: `${provider}:${site.slice(0, -2)}00::/40` },
   ]
 }
 

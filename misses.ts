@@ -17,17 +17,18 @@ const HOURS_A_DAY = 3
 const NETWORK_HOURS_A_DAY = 2
 
 /**
- * A network that is over its misses refuses clients with a miss of their own alone, so that nobody locks out a carrier's
- * customers. Those without one may miss this share of a client's misses together, in an hour: more come only from
- * whoever has many addresses, and then it refuses all.
+ * A network that is over its misses refuses clients with a miss of their own in a day alone, so that nobody locks out a
+ * carrier's customers. Those without one may miss this share of a client's misses in a day, all together that are in the
+ * same part of the network: more come only from whoever has many addresses there, and then it refuses all of that part.
  */
-const FIRST_MISSES = 1 / 2
+const FIRST_MISSES = 1 / 10
 
 /** Of one client and code a miss counts once in this time: asking again tells nothing. */
 const COUNTED_ONCE = 10 * MINUTE
 
-/** Clients and letters whose misses are remembered. */
-const REMEMBERED = 20_000
+/** Clients whose misses are remembered, and how many of each. */
+const REMEMBERED_CLIENTS = 20_000
+const REMEMBERED_MISSES = 100
 
 /** Strangers' texts that guessing may find in a day, all clients together, before everyone's misses become fewer. */
 const FOUND_A_DAY = 1
@@ -50,9 +51,8 @@ export const describeMisses = (perHour: number) =>
  * @param living how many texts there are: the more, the more of them guessing finds
  */
 export function createMisses(perHour: number, now: () => number, counters: Counters, living: () => number) {
-  /** By client and letters, capitals aside: when each way to write them was last counted. */
-  const remembered = new LRUCache<string, Map<string, number>>({ max: REMEMBERED })
-  const keyOf = (client: string, code: string) => `${client} ${code.toLowerCase()}`
+  /** By client: when each code was counted, the last at the end. */
+  const remembered = new LRUCache<string, Map<string, number>>({ max: REMEMBERED_CLIENTS })
 
   let share = 1
   let shareUntil = 0
@@ -88,15 +88,15 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       [limit('network-misses', HOUR, clients), name],
       [limit('network-day-misses', DAY, NETWORK_HOURS_A_DAY * clients), name],
     )
-  const firstEvents = ({ name, clients }: Network) =>
-    events([limit('first-misses', HOUR, (FIRST_MISSES * clients) / 10), name])
+  const firstEvents = ({ part, clients }: Network) =>
+    events([limit('first-misses', DAY, (FIRST_MISSES * clients) / 10), part])
 
   /** Milliseconds that a client must wait before it may look anything up, by what `count` says of each event. */
   function waitOf(client: string, count: (events: LimitEvent[]) => readonly Readonly<Count>[]): number {
     const own = ownEvents(client)
     if (own.length === 0) return 0
     const counts = count(own)
-    const hasMissed = (counts[0]?.count ?? 0) > 0
+    const hasMissed = (counts[1]?.count ?? 0) > 0
     let wait = longestWait(own, counts, now())
     for (const network of networksOf(client)) {
       const together = networkEvents(network)
@@ -113,11 +113,14 @@ export function createMisses(perHour: number, now: () => number, counters: Count
    * whole, as many are told as would have been one by one.
    */
   async function count(client: string, code: string) {
-    const missed = remembered.get(keyOf(client, code)) ?? new Map<string, number>()
+    const missed = remembered.get(client) ?? new Map<string, number>()
     const before = missed.get(code)
     if (perHour === 0 || (before !== undefined && Math.abs(now() - before) < COUNTED_ONCE)) return
+    const [oldest] = missed.keys()
+    if (oldest !== undefined && missed.size >= REMEMBERED_MISSES) missed.delete(oldest)
+    missed.delete(code)
     missed.set(code, now())
-    remembered.set(keyOf(client, code), missed)
+    remembered.set(client, missed)
 
     const at = now()
     const lockEvent = events([locks, client])
@@ -126,14 +129,14 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     const networks = networksOf(client).map((network) => ({ network, together: networkEvents(network) }))
     const counted = [...own, ...networks.flatMap(({ together }) => together)]
     const counts = await counters.add(counted, at)
-    const misses = counts[0]?.count ?? 0
+    const hadMissed = (counts[1]?.count ?? 0) > 1
     const isFull = (events: LimitEvent[]) =>
       longestWaitAfter(events, counts.slice(events[0] && counted.indexOf(events[0])), at)
     let wait = isFull(own)
     const first: LimitEvent[] = []
     for (const { network, together } of networks) {
       const full = isFull(together)
-      if (full > 0 && misses > 1) wait = Math.max(wait, full)
+      if (full > 0 && hadMissed) wait = Math.max(wait, full)
       else if (full > 0) first.push(...firstEvents(network))
     }
     if (wait === 0) wait = Math.max(0, ...(await take(counters, first, at)).map((full) => full.wait))
@@ -142,7 +145,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       await counters.subtract(counted, at)
       refuseWhile(wait, 'too_many_misses')
     }
-    const isLocking = misses === own[0]?.limit.max
+    const isLocking = counts[0]?.count === own[0]?.limit.max
     await counters.add([...events([everybody, `${Math.floor(at / PART)}`]), ...(isLocking ? lockEvent : [])], at)
     shareUntil = 0
   }
@@ -178,18 +181,25 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     countGlimpse: count,
 
     /**
-     * Takes back what was counted for a code before its text was given: for want of its password, or for its capitals.
-     * Those stay counted for the day: a writer would otherwise have fifteen free guesses around each own code.
+     * Takes back what was counted in the last hour for a code before its text was given: for want of its password, or
+     * for a letter and capitals that were wrong. Those stay counted for the day: a writer would otherwise have free
+     * guesses around each own code.
      */
     async forgive(client: string, code: string, hasPassword: boolean) {
-      const missed = remembered.size > 0 && remembered.get(keyOf(client, code))
+      const missed = remembered.size > 0 && remembered.get(client)
       if (!missed) return
-      remembered.delete(keyOf(client, code))
-      const glimpses = missed.delete(code) && hasPassword ? 1 : 0
+      let [glimpses, mistyped] = [0, 0]
+      for (const [other, at] of missed) {
+        if (!isAlmost(other, code)) continue
+        missed.delete(other)
+        if (now() - at >= HOUR) continue
+        if (other !== code) mistyped++
+        else if (hasPassword) glimpses++
+      }
       const all = [...ownEvents(client), ...networksOf(client).flatMap(networkEvents)]
       const forgiven = all.map((event) => ({
         ...event,
-        amount: event.limit.window === HOUR ? missed.size + glimpses : glimpses,
+        amount: event.limit.window === HOUR ? mistyped + glimpses : glimpses,
       }))
       await counters.subtract(
         forgiven.filter(({ amount }) => amount > 0),
@@ -197,4 +207,10 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       )
     },
   }
+}
+
+/** Whether two codes have the same letters but for one, capitals aside. */
+function isAlmost(one: string, other: string): boolean {
+  const letters = other.toLowerCase()
+  return [...one.toLowerCase()].filter((letter, at) => letter !== letters[at]).length <= 1
 }
