@@ -39,10 +39,46 @@ let lastClient = ''
  */
 export function clientOf(request: Request, server: Server<unknown> | null, header: string | undefined): string {
   if (request === lastRequest) return lastClient
-  const named = header && request.headers.get(header)?.split(',').at(-1)?.trim()
-  lastClient = (named && clientKey(named)) || clientKey(server?.requestIP(request)?.address ?? '') || 'unknown'
+  lastClient =
+    (header && namedClient(request, header)) || clientKey(server?.requestIP(request)?.address ?? '') || 'unknown'
   lastRequest = request
   return lastClient
+}
+
+/** The client that the proxy's `header` names, in whichever form proxies write addresses. */
+export function namedClient({ headers }: Request, header: string): string | undefined {
+  const entry = lastEntry(headers.get(header) ?? '').trim()
+  return clientKey(entry) ?? looseClientKey(entry)
+}
+
+/** The client of `192.0.2.1:80`, `[2001:db8::1]:80`, `fe80::1%eth0.1`, or `for="[2001:db8::1]:80";proto=https` (RFC 7239). */
+function looseClientKey(entry: string): string | undefined {
+  const forwarded = [...entry.matchAll(PARAMETER)].find(([, name]) => name?.toLowerCase() === 'for')
+  const address = (forwarded?.[2] ?? entry)
+    .replace(/^"(.*)"$/, '$1')
+    .replace(/^\[(.*)\](:[\w.-]+)?$/, '$1')
+    .replace(/%.*$/, '')
+  return clientKey(address) ?? clientKey(address.replace(/:[\w.-]+$/, ''))
+}
+
+/** A parameter of RFC 7239, one behind another. */
+const PARAMETER = /\s*([\w-]+)=("(?:[^"\\]|\\.)*"|[^";]*)(?:;|$)/gy
+
+/**
+ * What stands behind the last comma that is not quoted. From the right, where the proxy's own words are, so that a quote
+ * of the client's on the left cannot make them its own.
+ */
+function lastEntry(list: string): string {
+  if (!list.includes('"')) return list.slice(list.lastIndexOf(',') + 1)
+  let isQuoted = false
+  for (let at = list.length - 1; at >= 0; at--) {
+    if (list[at] === ',' && !isQuoted) return list.slice(at + 1)
+    if (list[at] !== '"') continue
+    let backslashes = 0
+    while (list[at - 1 - backslashes] === '\\') backslashes++
+    if (backslashes % 2 === 0) isQuoted = !isQuoted
+  }
+  return list
 }
 
 /** A network that a client is part of. */
@@ -53,9 +89,6 @@ export interface Network {
   /** Which of its parts the client is in, of at most 256. */
   part: string
 }
-
-/** The networks of the clients seen last, since finding them takes as long as parsing an address. */
-const networks = new LRUCache<string, readonly Network[]>({ max: REMEMBERED_ADDRESSES / 10 })
 
 /**
  * The networks above a client, each with ten times what the level below has: an IPv4 /24; an IPv6 /48, which is what one
@@ -70,7 +103,9 @@ export function networksOf(client: string): readonly Network[] {
   return found
 }
 
-function findNetworks(client: string): Network[] {
+const networks = new LRUCache<string, readonly Network[]>({ max: REMEMBERED_ADDRESSES })
+
+function findNetworks(client: string): readonly Network[] {
   const [, v4] = /^(\d+\.\d+\.\d+)\.\d+$/.exec(client) ?? []
   if (v4) return isPrivate(client) ? [] : [{ name: `${v4}.0/24`, clients: 10, part: client }]
   const [, provider, site = '', subnet = ''] = /^(\w+:\w+):(\w+):(\w+)::\/64$/.exec(client) ?? []

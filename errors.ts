@@ -7,6 +7,7 @@ export const ERRORS = {
   wrong_password: [401, 'The password is wrong.'],
   cross_site: [403, 'Another site’s page asked for this. Open the address itself.'],
   not_found: [404, 'There is no text with this code: it has expired, was erased or taken, or the code is mistyped.'],
+  method_not_allowed: [405, 'This address does not take this method.'],
   use_post: [409, 'This text can be read only once. To read it now, send a POST to the same address (curl -X POST …).'],
   only_once: [409, 'This text can be read only once. It is there, and stays until it is asked for with take.'],
   text_too_large: [413, 'The text is too large.'],
@@ -39,6 +40,8 @@ interface Details {
   message?: string
   /** The fields at fault. */
   issues?: { path: string; message: string }[]
+  /** The methods that the address takes: the `Allow` header. */
+  allow?: string[]
   /** How many more wrong passwords the text takes from this client before it is locked. */
   triesLeft?: number
 }

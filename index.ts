@@ -15,11 +15,13 @@ import { Elysia, status } from 'elysia'
 import {
   answer,
   answers,
+  createMethods,
   errorBody,
   JSON_ERRORS,
   LOAD_ERRORS,
   LOOK_UP_ERRORS,
   logError,
+  refuseMethod,
   toRefusal,
   WRITE_ERRORS,
 } from './answers.ts'
@@ -56,8 +58,9 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
   // Not from each request's context, where Elysia would define it anew for each one.
   let server: Server<unknown> | null = null
   const who = (request: Request) => clientOf(request, server, settings.CLIENT_IP_HEADER)
+  let methodsAt: (path: string) => string[]
 
-  return (
+  const app =
     // Bun's URLs are `http://HOST/PATH` always. Unless told so, Elysia looks for the path behind the third letter of the host.
     new Elysia({ normalize: false, handler: { standardHostname: false } })
       .headers({
@@ -85,13 +88,17 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           origin: admittedOrigins(settings),
           methods: ['GET', 'POST'],
           allowedHeaders: ['Content-Type'],
-          exposeHeaders: ['Retry-After'],
+          exposeHeaders: ['Retry-After', 'Date'],
           credentials: false,
           maxAge: 86_400,
         }),
       )
       .onError(({ error, code, path, request, set }) => {
         let refusal = toRefusal(error, code)
+        // A code takes every address of one word, which may be one of ours with another method.
+        if (code === 'NOT_FOUND' || code === 'VALIDATION') {
+          refusal = refuseMethod(request.method, methodsAt(path)) ?? refusal
+        }
         try {
           // An unknown address never reaches what counts it, nor does a code that breaks its schema reach the limiter.
           if (code === 'NOT_FOUND' || (code === 'VALIDATION' && request.method !== 'POST')) {
@@ -101,7 +108,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           refusal = toRefusal(flood, code)
         }
         watch?.refused(request, refusal.reason)
-        return answer(refusal, path, set.headers)
+        return answer(refusal, path, request, set.headers, PUBLIC_URL)
       })
 
       // Requests with a body are counted before the body is read, so their routes stand before the limiters.
@@ -190,7 +197,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       .use(createRaw(texts, guard, settings, who))
       // What costs little has a limit of its own, far above a person's.
       .use(createLimiter(guard.assets, who))
-      .use(createPage(PUBLIC_URL))
+      .use(createPage(MAX_TEXT_BYTES, PUBLIC_URL))
       .get(
         '/health',
         async () => {
@@ -221,7 +228,8 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           },
         }),
       )
-  )
+  methodsAt = createMethods(app.routes)
+  return app
 }
 
 export type App = ReturnType<typeof createApp>
@@ -233,6 +241,8 @@ async function main([command, ...args]: string[]) {
   const settings = readSettings(process.env)
   const path = settings.DATABASE_URL
   if (command === 'health') {
+    // Asked past every proxy that the environment names: none of them leads to this machine.
+    process.env.NO_PROXY = process.env.no_proxy = '*'
     const host = settings.HOST ?? '127.0.0.1'
     const { status } = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${settings.PORT}/health`)
     if (status !== 200) throw new Error(`The server answers ${status}.`)

@@ -13,14 +13,14 @@ export const events = (...all: [limit: Limit, key: string, amount?: number][]): 
   all.flatMap(([limit, key, amount = 1]) => (limit.max > 0 ? [{ limit, key, amount }] : []))
 
 /** Milliseconds until there is room for each of `events` beside what is counted; 0 where there is. */
-export const longestWait = (events: LimitEvent[], counts: Counts, now: number) =>
-  Math.max(
-    0,
-    ...events.map(({ limit, amount }, at) => {
-      const { count = 0, endsAt = 0 } = counts[at] ?? {}
-      return count + amount > limit.max ? endsAt - now : 0
-    }),
-  )
+export function longestWait(events: LimitEvent[], counts: Counts, now: number) {
+  let wait = 0
+  for (const [at, { limit, amount }] of events.entries()) {
+    const counted = counts[at]
+    if (counted && counted.count + amount > limit.max) wait = Math.max(wait, counted.endsAt - now)
+  }
+  return wait
+}
 
 /** The same once `events` themselves are among what is counted. */
 export const longestWaitAfter = (events: LimitEvent[], counts: Counts, now: number) =>

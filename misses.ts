@@ -1,7 +1,7 @@
 /** Guessing: what counts as a miss, whose misses add up, and who may look up no more. */
 import { LRUCache } from 'lru-cache'
-import { type Network, networksOf } from './client.ts'
-import type { Count, Counters, Limit, LimitEvent } from './db/counters.ts'
+import { networksOf } from './client.ts'
+import type { Counters, Limit, LimitEvent } from './db/counters.ts'
 import { CODES } from './db/store.ts'
 import { duration, Refusal } from './errors.ts'
 import { DAY, events, HOUR, longestWait, longestWaitAfter, MINUTE, refuseWhile, take } from './limits.ts'
@@ -27,7 +27,7 @@ const FIRST_MISSES = 1 / 10
 const COUNTED_ONCE = 10 * MINUTE
 
 /** Clients whose misses are remembered, and how many of each. */
-const REMEMBERED_CLIENTS = 20_000
+const REMEMBERED = 20_000
 const REMEMBERED_MISSES = 100
 
 /** Strangers' texts that guessing may find in a day, all clients together, before everyone's misses become fewer. */
@@ -52,58 +52,68 @@ export const describeMisses = (perHour: number) =>
  */
 export function createMisses(perHour: number, now: () => number, counters: Counters, living: () => number) {
   /** By client: when each code was counted, the last at the end. */
-  const remembered = new LRUCache<string, Map<string, number>>({ max: REMEMBERED_CLIENTS })
+  const remembered = new LRUCache<string, Map<string, number>>({ max: REMEMBERED })
 
   let share = 1
   let shareUntil = 0
+  /** The events of the clients seen last, while the share is what it is. */
+  const made = new LRUCache<string, { own: LimitEvent[]; networks: { together: LimitEvent[]; first: LimitEvent[] }[] }>(
+    {
+      max: REMEMBERED,
+    },
+  )
 
   /**
-   * The share of its misses that a client has now: all of them, until those of the last hour, all clients together,
+   * Renews the share of its misses that a client has: all of them, until those of the last hour, all clients together,
    * would find more than `FOUND_A_DAY`; then the fewer the more.
    */
-  function shareNow(): number {
-    if (now() < shareUntil && now() > shareUntil - MINUTE) return share
+  function shareNow() {
+    if (now() < shareUntil && now() > shareUntil - MINUTE) return
     const part = Math.floor(now() / PART)
     const parts = Array.from({ length: PARTS + 1 }, (_, ago): [Limit, string] => [everybody, `${part - ago}`])
     const lately = counters.known(events(...parts), now()).reduce((sum, { count }) => sum + count, 0)
     const foundADay = (24 * lately * living()) / CODES
+    const before = share
     share = Math.max(LEAST_SHARE, Math.min(1, FOUND_A_DAY / foundADay))
     shareUntil = now() + 1000
-    return share
+    if (share !== before) made.clear()
   }
 
-  const limit = (name: string, window: number, times: number, more: Partial<Limit> = {}): Limit => ({
-    ...{ name, window, ...more },
-    max: perHour && Math.max(1, Math.round(perHour * times * shareNow())),
+  const limit = (name: string, window: number, times: number): Limit => ({
+    ...{ name, window },
+    max: perHour && Math.max(1, Math.round(perHour * times * share)),
   })
 
-  /** What a client is counted by: the hour first. */
-  const ownEvents = (client: string, lock?: number) =>
-    events(
-      [limit('misses', HOUR, 1, { lock, longestLock: DAY }), client],
-      [limit('day-misses', DAY, HOURS_A_DAY), client],
-    )
-  const networkEvents = ({ name, clients }: Network) =>
-    events(
-      [limit('network-misses', HOUR, clients), name],
-      [limit('network-day-misses', DAY, NETWORK_HOURS_A_DAY * clients), name],
-    )
-  const firstEvents = ({ part, clients }: Network) =>
-    events([limit('first-misses', DAY, (FIRST_MISSES * clients) / 10), part])
+  /** What `client` is counted by, for itself (the hour first) and with each network above it; who misses for the first time is counted apart. */
+  function eventsOf(client: string) {
+    shareNow()
+    const known = made.get(client)
+    if (known) return known
+    const own = events([limit('misses', HOUR, 1), client], [limit('day-misses', DAY, HOURS_A_DAY), client])
+    for (const { limit } of own) limit.longestLock = DAY
+    const networks = networksOf(client).map(({ name, clients, part }) => ({
+      together: events(
+        [limit('network-misses', HOUR, clients), name],
+        [limit('network-day-misses', DAY, NETWORK_HOURS_A_DAY * clients), name],
+      ),
+      first: events([limit('first-misses', DAY, (FIRST_MISSES * clients) / 10), part]),
+    }))
+    const all = { own, networks }
+    made.set(client, all)
+    return all
+  }
 
-  /** Milliseconds that a client must wait before it may look anything up, by what `count` says of each event. */
-  function waitOf(client: string, count: (events: LimitEvent[]) => readonly Readonly<Count>[]): number {
-    const own = ownEvents(client)
-    if (own.length === 0) return 0
-    const counts = count(own)
-    const hasMissed = (counts[1]?.count ?? 0) > 0
+  /** Milliseconds that a client must wait before it may look anything up, as far as this process knows. */
+  function waitOf(client: string): number {
+    const { own, networks } = eventsOf(client)
+    const known = (events: LimitEvent[]) => counters.known(events, now())
+    const counts = known(own)
     let wait = longestWait(own, counts, now())
-    for (const network of networksOf(client)) {
-      const together = networkEvents(network)
-      const full = longestWait(together, count(together), now())
+    for (const { together, first } of networks) {
+      const full = longestWait(together, known(together), now())
       if (full === 0) continue
-      const first = firstEvents(network)
-      wait = Math.max(wait, hasMissed ? full : Math.min(full, longestWait(first, count(first), now())))
+      const hasMissed = (counts[1]?.count ?? 0) > 0
+      wait = Math.max(wait, hasMissed ? full : Math.min(full, longestWait(first, known(first), now())))
     }
     return wait
   }
@@ -124,22 +134,24 @@ export function createMisses(perHour: number, now: () => number, counters: Count
 
     const at = now()
     const lockEvent = events([locks, client])
-    const [locked] = await counters.read(lockEvent, at)
-    const own = ownEvents(client, LOCKS[Math.min(locked?.count ?? 0, LOCKS.length - 1)])
-    const networks = networksOf(client).map((network) => ({ network, together: networkEvents(network) }))
+    // Nothing is awaited before it is counted: the next of a burst finds it counted.
+    const [locked] = counters.known(lockEvent, at)
+    const { own: unlocked, networks } = eventsOf(client)
+    const lock = LOCKS[Math.min(locked?.count ?? 0, LOCKS.length - 1)]
+    const own = unlocked.map((event, i) => (i === 0 ? { ...event, limit: { ...event.limit, lock } } : event))
     const counted = [...own, ...networks.flatMap(({ together }) => together)]
     const counts = await counters.add(counted, at)
     const hadMissed = (counts[1]?.count ?? 0) > 1
     const isFull = (events: LimitEvent[]) =>
       longestWaitAfter(events, counts.slice(events[0] && counted.indexOf(events[0])), at)
     let wait = isFull(own)
-    const first: LimitEvent[] = []
-    for (const { network, together } of networks) {
+    const firsts: LimitEvent[] = []
+    for (const { together, first } of networks) {
       const full = isFull(together)
       if (full > 0 && hadMissed) wait = Math.max(wait, full)
-      else if (full > 0) first.push(...firstEvents(network))
+      else if (full > 0) firsts.push(...first)
     }
-    if (wait === 0) wait = Math.max(0, ...(await take(counters, first, at)).map((full) => full.wait))
+    if (wait === 0) wait = Math.max(0, ...(await take(counters, firsts, at)).map((full) => full.wait))
     if (wait > 0) {
       missed.delete(code)
       await counters.subtract(counted, at)
@@ -150,25 +162,20 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     shareUntil = 0
   }
 
+  /** Refuses a look-up, on whichever route, where that is known without asking: before anything is looked up. */
+  const refuseLookUp = (client: string) => refuseWhile(waitOf(client), 'too_many_misses')
+
   return {
-    /** Refuses a look-up, on whichever route, where that is known without asking: before anything is looked up. */
-    refuseLookUp(client: string) {
-      refuseWhile(
-        waitOf(client, (events) => counters.known(events, now())),
-        'too_many_misses',
-      )
-    },
+    refuseLookUp,
 
     /** Admits a look-up that has found something: to be asked before anybody is told of it. */
     async admitLookUp(client: string) {
-      if (perHour === 0) return
-      const all = [
-        ...ownEvents(client),
-        ...networksOf(client).flatMap((network) => [...networkEvents(network), ...firstEvents(network)]),
-      ]
-      // The copy that this process has is of now.
-      await counters.read(all, now())
-      this.refuseLookUp(client)
+      if (counters.read !== counters.known) {
+        const { own, networks } = eventsOf(client)
+        // What this process knows is of now, once it has asked.
+        await counters.read([...own, ...networks.flatMap(({ together, first }) => [...together, ...first])], now())
+      }
+      refuseLookUp(client)
     },
 
     /** Counts a look-up that found nothing; returns the refusal to answer it with. */
@@ -196,7 +203,8 @@ export function createMisses(perHour: number, now: () => number, counters: Count
         if (other !== code) mistyped++
         else if (hasPassword) glimpses++
       }
-      const all = [...ownEvents(client), ...networksOf(client).flatMap(networkEvents)]
+      const { own, networks } = eventsOf(client)
+      const all = [...own, ...networks.flatMap(({ together }) => together)]
       const forgiven = all.map((event) => ({
         ...event,
         amount: event.limit.window === HOUR ? mistyped + glimpses : glimpses,

@@ -9,6 +9,7 @@ const CONTENT_SECURITY_POLICY = [
   "script-src 'self'",
   "style-src 'self'",
   "img-src 'self'",
+  "font-src 'self'",
   "connect-src 'self'",
   "manifest-src 'self'",
   "worker-src 'self'",
@@ -17,9 +18,11 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
+const etagOf = (body: string | Buffer) => `W/"${Bun.hash(body).toString(36)}"`
+
 const files = bundlePage().map(({ body, gzip, ...file }) => ({
   ...file,
-  etag: `W/"${Bun.hash(body).toString(36)}"`,
+  etag: etagOf(body),
   body: Buffer.from(body, 'base64'),
   gzip: gzip === undefined ? undefined : Buffer.from(gzip, 'base64'),
 }))
@@ -52,8 +55,15 @@ const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/
 
 const page = files.find(({ path }) => path === '/') as File
 
+/** The page with what it has to know of its server: `maxTextBytes`, the bytes of a text at most. */
+function pageOf(maxTextBytes: number): File {
+  const body = Buffer.from(String(page.body).replace('<html', `<html data-max-text-bytes="${maxTextBytes}"`))
+  return { ...page, body, gzip: Buffer.from(Bun.gzipSync(body)), etag: etagOf(body) }
+}
+
 /** The routes of the page and of all that it is made of. A request for another host is sent to `publicUrl`. */
-export function createPage(publicUrl?: string) {
+export function createPage(maxTextBytes: number, publicUrl?: string) {
+  const page = pageOf(maxTextBytes)
   const publicHost = publicUrl && new URL(publicUrl).hostname
   const routes = new Elysia()
     .get(
@@ -77,7 +87,7 @@ export function createPage(publicUrl?: string) {
     // The page's service worker takes what a phone shares. Without one the page can only say that it is lost.
     .post('/share', () => redirect('/#share-lost', 303), { parse: 'none', detail: { hide: true } })
   for (const file of files) {
-    if (file === page) continue
+    if (file.path === page.path) continue
     routes.get(file.path, ({ request, set }) => answer(file, request, set as Reply), { detail: { hide: true } })
   }
   return routes

@@ -1,6 +1,13 @@
 /** How a request is read where Elysia's own parsers would lose bytes, read without bound, or answer unclearly. */
 import { duration, invalid, Refusal } from './errors.ts'
 
+/** Said, though it is Bun's own word for a string: an answer to HEAD has none. */
+export const PLAIN_TEXT = 'text/plain;charset=utf-8'
+
+/** Whether a person's browser asks, which had better be shown the page. */
+export const wantsPage = ({ headers, method }: Request) =>
+  method !== 'POST' && headers.get('accept')?.includes('text/html') === true
+
 /** Refuses bytes that are not UTF-8, and keeps a byte order mark as the text's own. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -111,6 +118,9 @@ function endOfString(body: Uint8Array, opening: number): number {
   }
 }
 
+/** In front of JSON it may be ignored (RFC 8259, 8.1). */
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
+
 /**
  * The fields of the JSON body. A value that is an object or array itself comes as null, since no field is one, and a
  * validator that meets it nested a million deep dies of it.
@@ -121,7 +131,8 @@ export async function readJson(request: Request, sender: Sender): Promise<Record
   if (mediaType !== 'application/json' && mediaType?.split(';')[0]?.trim().toLowerCase() !== 'application/json') {
     throw new Refusal('unsupported_media_type')
   }
-  const body = await readBody(request, sender)
+  const bytes = await readBody(request, sender)
+  const body = BYTE_ORDER_MARK.every((byte, at) => byte === bytes[at]) ? bytes.subarray(3) : bytes
   if (!isFlat(body)) {
     const [first] = body.subarray(body.findIndex((byte) => byte > 0x20))
     if (first !== 0x7b && first !== 0x5b) throw new Refusal('malformed') // Neither { nor [.
@@ -161,18 +172,52 @@ export async function readText(request: Request, sender: Sender): Promise<string
   }
 }
 
-/** The password of an `Authorization: Basic` header, whatever its user; undefined without the header. */
-export function basicPassword(request: Request): string | undefined {
-  const header = request.headers.get('authorization')
-  if (header === null) return undefined
-  try {
-    const [, credentials] = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(header) ?? []
-    const [, password] = /^[^:]*:(.+)$/su.exec(utf8.decode(Buffer.from(credentials ?? '', 'base64'))) ?? []
-    if (password !== undefined) return password
-  } catch {
-    // Not UTF-8: refused like everything else that is no password.
+interface Credentials {
+  hasUser: boolean
+  password: Uint8Array
+}
+
+/** What a request brings as HTTP Basic; other schemes are none of ours. Several come where a proxy in front adds its own. */
+const credentialsOf = ({ headers }: Request): Credentials[] =>
+  (headers.get('authorization') ?? '').split(',').flatMap((header) => {
+    const basic = /^basic(?!\S)(?:\s+([\w+/-]+=*)$)?/i.exec(header.trim())
+    if (!basic) return []
+    const bytes = Buffer.from(basic[1] ?? '', 'base64')
+    const colon = bytes.indexOf(':')
+    return [{ hasUser: colon > 0, password: bytes.subarray(colon < 0 ? bytes.length : colon + 1) }]
+  })
+
+/**
+ * The password of a raw write. One that might be meant for somebody else is refused, as is one that cannot be read: a
+ * text is never stored without the password that its writer gave, nor with one that he did not.
+ */
+export function passwordToWrite(request: Request): string | undefined {
+  const [own, other] = credentialsOf(request)
+  if (!own) return undefined
+  if (own.hasUser || other) {
+    throw invalid(
+      'password',
+      'It must come with an empty user, and a name came with it. If you typed the name, leave it out: curl -u :PASSWORD … ' +
+        'If it is the login of a proxy in front, the proxy has to keep the Authorization header to itself.',
+    )
   }
-  throw invalid('password', 'Must come as HTTP Basic with an empty user: curl -u :PASSWORD …')
+  if (own.password.length === 0)
+    throw invalid('password', 'Must come as HTTP Basic with an empty user: curl -u :PASSWORD …')
+  return decodePassword(own.password)
+}
+
+/** The password of a raw load; what is not for it is ignored. */
+export function passwordToLoad(request: Request): string | undefined {
+  const own = credentialsOf(request).find(({ hasUser, password }) => !hasUser && password.length > 0)
+  return own && decodePassword(own.password)
+}
+
+function decodePassword(password: Uint8Array): string {
+  try {
+    return utf8.decode(password)
+  } catch {
+    throw invalid('password', 'It is not UTF-8. Set the terminal to UTF-8, or choose one of letters a–z and digits.')
+  }
 }
 
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 }

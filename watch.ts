@@ -2,7 +2,7 @@
 
 import type { Server } from 'bun'
 import { LRUCache } from 'lru-cache'
-import { clientOf, networkOf } from './client.ts'
+import { clientOf, namedClient, networkOf } from './client.ts'
 import type { Store } from './db/store.ts'
 import type { ErrorCode } from './errors.ts'
 import { log } from './log.ts'
@@ -14,6 +14,9 @@ export type Watch = ReturnType<typeof createWatch>
 /** What refuses without end whoever asks without end, and how many milliseconds it is told once for a network. */
 const FLOODING = /^(too_many_|cross_site|wrong_host)/
 const FLOOD = 60_000
+
+/** Requests without a named client, and none with one before them, that are worth a warning: one may be the operator's own. */
+const UNNAMED = 2
 
 /** Watches over one server. */
 export function createWatch(store: Store, settings: Settings) {
@@ -32,11 +35,27 @@ export function createWatch(store: Store, settings: Settings) {
     return isTold
   }
 
+  /** Requests whose client the proxy has not named; undefined once it has named one. */
+  let unnamed: number | undefined = 0
+
+  /** Behind a proxy that does not name the client where it should, all count as one, and nobody would notice why. */
+  function checkName(request: Request, header: string) {
+    if (namedClient(request, header) !== undefined) {
+      unnamed = undefined
+      return
+    }
+    metrics?.unnamed()
+    if (unnamed === undefined || ++unnamed !== UNNAMED) return
+    log.warn(`CLIENT_IP_HEADER is ${header}, but no request has named an address there yet: all count as one client.`)
+  }
+
   function record(request: Request, client: string, response: Response, started: number) {
     const milliseconds = performance.now() - started
     const { status } = response
     const route = routeOf(request)
     const error = refusals.get(request)
+    // Balancers ask for /health themselves.
+    if (settings.CLIENT_IP_HEADER && route !== '/health') checkName(request, settings.CLIENT_IP_HEADER)
     metrics?.request(request.method, route, status, error, milliseconds)
     if (error && FLOODING.test(error) && isTold(error, networkOf(client), started)) return response
     const level = status === 500 ? 'error' : status === 429 || status > 500 ? 'warn' : 'info'
@@ -101,7 +120,7 @@ export function routeOf({ url }: Request): string {
   // As the router reads it: one slash at the end is no part of it.
   const path = url.slice(start, query < 0 ? undefined : query).replace(/(.)\/$/, '$1')
   if (ROUTES.has(path)) return path
-  if (/^\/(assets\/.|icons\/.|[^/]+\.[a-z]+$)/.test(path)) return '/assets/*'
+  if (/^\/(assets\/.|icons\/.|_locales\/.|[^/]+\.[a-z]+$)/.test(path)) return '/assets/*'
   return /^\/[^/]+$/.test(path) ? '/:code' : 'none'
 }
 

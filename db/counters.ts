@@ -90,7 +90,7 @@ export function createCounters(isCopy = false) {
     const entry = counts.get(key)
     // One that ends later than any can was counted before the clock was set back.
     if (entry && entry.endsAt > now && entry.endsAt <= now + longest(limit)) return entry
-    const kept = entry || isCopy ? undefined : sketch.recall(`${limit.name} ${key}`, now)
+    const kept = entry || isCopy || sketch.isEmpty() ? undefined : sketch.recall(`${limit.name} ${key}`, now)
     return kept
       ? { count: kept.count * unit, endsAt: Math.min(kept.endsAt, now + longest(limit)) }
       : { count: 0, endsAt: now + limit.window }

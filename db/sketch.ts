@@ -32,9 +32,11 @@ export function createSketch(span: number) {
       for (const cell of cellsOf(key)) kept[cell] = Math.max(kept[cell] ?? 0, least)
     },
 
+    /** Whether nothing was ever forgotten: to be asked first, since it costs nothing. */
+    isEmpty: () => generations.size === 0,
+
     /** The count of `key`, and when the last that it can be made of ends; undefined where there is none. */
     recall(key: string, now: number): { count: number; endsAt: number } | undefined {
-      if (generations.size === 0) return undefined
       const current = Math.floor(now / span)
       const cells = cellsOf(key)
       let found: { count: number; endsAt: number } | undefined

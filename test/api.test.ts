@@ -271,7 +271,7 @@ test('JSON nested ever so deep is refused like any other wrong field', async () 
 
 test('a body that is not JSON, or not UTF-8, is malformed', async () => {
   await using service = await testApp()
-  for (const body of ['', '{', '{"text":"a"}}', "{'text':'a'}", 'text=a', '\ufeff{"text":"a"}']) {
+  for (const body of ['', '\ufeff', '{', '{"text":"a"}}', "{'text':'a'}", 'text=a', '\ufeff\ufeff{"text":"a"}']) {
     const response = await service.post('/api/write', body)
     expect([response.status, await errorCode(response)]).toEqual([400, 'malformed'])
   }
@@ -281,6 +281,17 @@ test('a body that is not JSON, or not UTF-8, is malformed', async () => {
     body: Buffer.from('{"text":"caf\xe9"}', 'latin1'),
   })
   expect([latin1.status, await errorCode(latin1)]).toEqual([400, 'malformed'])
+})
+
+test('JSON may begin with a byte order mark, which is no part of it; one in a text stays', async () => {
+  await using service = await testApp()
+  const written = await service.post('/api/write', '\ufeff{"text":"\ufeffa"}')
+  expect(written.status).toBe(201)
+  const { code } = (await written.json()) as { code: string }
+  const loaded = await service.post('/api/load', `\ufeff${JSON.stringify({ code })}`)
+  expect(await loaded.json()).toMatchObject({ text: '\ufeffa' })
+  expect((await service.post('/api/load', `\ufeff{"code":${'[1,'.repeat(9000)}`)).status).toBe(413)
+  expect((await service.post('/api/load', `\ufeff{"code":${'[1,'.repeat(3000)}`)).status).toBe(422)
 })
 
 test('only a request that says application/json can write, so that no foreign form can', async () => {
@@ -323,8 +334,7 @@ test('a body that is larger than any request needs is refused before it is read'
 test('what is no route is answered in the form of its neighbours', async () => {
   await using service = await testApp()
   for (const [method, path] of [
-    ['GET', '/api/write'],
-    ['PUT', '/api/load'],
+    ['POST', '/api/nothing'],
     ['GET', '/api/nothing'],
     ['GET', '/no/such/page'],
   ] as const) {
@@ -405,7 +415,7 @@ test('browser extensions and the origins in CORS_ORIGINS may call the API, other
       expect(headers.get('vary')).toContain('Origin')
     }
     expect(preflight.headers.get('access-control-allow-headers')).toBe('Content-Type')
-    expect(written.headers.get('access-control-expose-headers')).toBe('Retry-After')
+    expect(written.headers.get('access-control-expose-headers')).toBe('Retry-After, Date')
   }
 })
 
@@ -436,7 +446,7 @@ test('OpenAPI describes every route with every answer it gives, and every limit'
     'post /api/write': '201 400 413 415 422 429 500 503 507',
     'post /api/load': '200 400 401 404 409 413 415 422 429 500 503 507',
     'post /api/erase': '204 400 404 413 415 422 429 500 503 507',
-    'post /': '201 413 415 422 429 500 503 507',
+    'post /': '201 401 413 415 422 429 500 503 507',
     'get /{code}': '200 302 401 404 409 422 429 500 503 507',
     'post /{code}': '200 401 404 413 415 422 429 500 503 507',
   })

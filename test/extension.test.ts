@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import messages from '../extension/_locales/en/messages.json'
+import { LANGUAGES } from '../extension/languages.ts'
 import type { Browser, Kind, Page } from './support/browsers.ts'
 import { CHROMIUM, type Chromium } from './support/chromium.ts'
 import { FIREFOX, type FirefoxGlobals, FirefoxPopup } from './support/firefox.ts'
@@ -48,15 +49,13 @@ function optionsTests(browser: () => Browser) {
     await using other = await testServer()
     const options = await openOptions()
     expect(await options.text('#server')).toBe(server.url)
-    await options.fill('#server', 'ftp://127.0.0.1')
-    await options.click('#save')
+    await options.choose('#server', 'ftp://127.0.0.1')
     await tells(options, 'serverInvalid')
     await other.pause()
-    await options.fill('#server', other.url)
-    await options.click('#save')
+    await options.choose('#server', other.url)
     await tells(options, 'serverNotFound')
     other.resume()
-    await options.click('#save')
+    await options.press('Enter')
     await tells(options, 'saved')
 
     const popup = await browser().open(`${browser().extension}popup.html`)
@@ -69,13 +68,13 @@ function optionsTests(browser: () => Browser) {
   test('the options are saved while the server that they name already is down', async () => {
     await using other = await testServer()
     const options = await openOptions()
-    await options.fill('#server', other.url)
-    await options.click('#save')
+    await options.choose('#server', other.url)
     await tells(options, 'saved')
     await other.pause()
     await options.choose('#language-choice', 'ko')
-    await options.click('#save')
-    expect(await tells(options, 'saved')).toMatch(/[가-힣]/)
+    await options.says('#message', /[가-힣]/)
+    await options.choose('#server', other.url)
+    await tells(options, 'saved')
     other.resume()
   })
 
@@ -83,8 +82,7 @@ function optionsTests(browser: () => Browser) {
     const options = await openOptions()
     await options.choose('#default-expiry', '86400')
     await options.choose('#language-choice', 'ko')
-    await options.click('#save')
-    expect(await tells(options, 'saved')).toMatch(/[가-힣]/)
+    await options.says('#message', /[가-힣]/)
     const popup = await browser().open(`${browser().extension}popup.html`)
     await isReady(popup)
     expect(await popup.text('#write-expiry')).toBe('86400')
@@ -211,7 +209,9 @@ describeIn(CHROMIUM, (chromium) => {
     await again.click('#write-another')
     expect(await again.text('#write-text')).toBe('')
 
-    await askFor(again, await server.write('read once', { once: true }))
+    await again.click('#load-tab')
+    await again.fill('#load-code', await server.write('read once', { once: true }))
+    await again.click('#load-submit')
     expect(await loadedText(await closeMeanwhile(again, 'loaded'))).toBe('read once')
   })
 
@@ -302,7 +302,7 @@ describeIn(CHROMIUM, (chromium) => {
       return history.map(({ code }) => code)
     })
     expect(listed).toHaveLength(2)
-    expect((await titles()).sort()).toEqual(listed.map((code) => `${code} is your code`).sort())
+    expect((await titles()).sort()).toEqual(listed.map((code) => messages.sentTitle.message.replace('$1', code)).sort())
   })
 
   test('a selection that cannot be sent is told of', async () => {
@@ -343,7 +343,7 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await next.text('#load-code')).toBe('')
     await next.type(await server.write('not for this field'), '#load-code')
     await next.press('Enter')
-    await tells(next, 'intoFieldFailed')
+    await tells(next, 'intoFieldReadOnly')
     expect(await site.text('textarea')).toBe('into the\nfield')
   })
 
@@ -357,8 +357,27 @@ describeIn(CHROMIUM, (chromium) => {
     const again = await chromium().popupThatOpens(() => chooseInMenu(chromium(), 'load-into-field'))
     await isReady(again)
     expect(await loadedText(again)).toBe('nowhere else')
-    await again.click('#load-another')
     await again.sees('#field-note')
+  })
+
+  test('the language is changed several times at once, and the menu follows', async () => {
+    const options = await openExtension(chromium(), server)
+    await chromium().inBackground(() => {
+      const titles: string[] = []
+      Object.assign(globalThis, { titles })
+      const { create } = chrome.contextMenus
+      chrome.contextMenus.create = ((properties: chrome.contextMenus.CreateProperties) =>
+        create(properties, () => titles.push(chrome.runtime.lastError?.message ?? String(properties.title)))) as never
+    })
+    await options.evaluate(() =>
+      Promise.all(['ko', 'ja', 'zh_CN'].map((language) => chrome.storage.local.set({ language }))),
+    )
+    const created = await poll('the menus', async () => {
+      const titles = await chromium().inBackground(() => (globalThis as unknown as { titles: string[] }).titles)
+      return titles.length >= 6 && titles
+    })
+    expect(created.filter((title) => /duplicate/.test(title))).toEqual([])
+    expect(created.at(-1)).toMatch(/读取/)
   })
 
   test('the browser has nothing to say against the build', async () => {
@@ -501,10 +520,10 @@ describe.each([CHROMIUM, FIREFOX] as Kind[])('the build for $name', (kind) => {
     }
   })
 
-  test('says its name and description in both languages', async () => {
+  test('says its name and description in every language', async () => {
     const asked = [...JSON.stringify(manifest).matchAll(/__MSG_(\w+)__/g)].map(([, key = '']) => key)
     expect(asked.length).toBeGreaterThan(0)
-    for (const language of ['en', 'ko']) {
+    for (const language of Object.keys(LANGUAGES)) {
       const messages = await Bun.file(join(folder, '_locales', language, 'messages.json')).json()
       for (const key of asked) expect(messages[key]?.message).toBeString()
     }

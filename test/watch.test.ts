@@ -82,7 +82,7 @@ test('every route has its name in the log, its place in OpenAPI, and the errors 
     expect([path, described !== undefined]).toEqual([path, !isHidden])
     const internal = described?.responses?.[500]
     if (!internal) continue
-    const { response } = answer(new Refusal('internal'), address, {})
+    const { response } = answer(new Refusal('internal'), address, new Request(`http://localhost${address}`), {})
     const type = typeof response === 'string' ? 'text/plain' : 'application/json'
     expect([path, Object.keys(internal.content)]).toEqual([path, [type]])
   }
@@ -164,6 +164,31 @@ test.skipIf(!hasIpv6)('the command health finds the server at an IPv6 address to
   const server = await start(await filledDatabase(), { HOST: '::1' })
   const env = { PATH: Bun.env.PATH ?? '', HOST: '::1', PORT: new URL(server.url).port }
   expect(await Bun.$`bun index.ts health`.cwd(root).env(env).text()).toBe('The server is well\n')
+})
+
+test('the command health asks past every proxy that the environment names', async () => {
+  const server = await start(await filledDatabase())
+  for (const name of ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']) {
+    const proxied = { [name]: 'http://127.0.0.1:9', no_proxy: 'example.com', NO_PROXY: 'example.com' }
+    const env = { PATH: Bun.env.PATH ?? '', HOST: '127.0.0.1', PORT: new URL(server.url).port, ...proxied }
+    expect(await Bun.$`bun index.ts health`.cwd(root).env(env).text()).toBe('The server is well\n')
+  }
+})
+
+test('a header that never names a client is warned of, once, and counted', async () => {
+  const told = async (headers: Record<string, string>[]) => {
+    const server = await start(await filledDatabase(), { CLIENT_IP_HEADER: 'X-Forwarded-For', METRICS_PORT: '0' })
+    for (const each of headers) await fetch(`${server.url}/robots.txt`, { headers: each })
+    await fetch(`${server.url}/health`)
+    const [, count] = /^extextcloud_unnamed_clients_total (\d+)$/m.exec(await server.metrics()) ?? []
+    const warnings = (await logOf(server)).filter(({ msg }) => String(msg).includes('CLIENT_IP_HEADER'))
+    return [Number(count), warnings.map(({ level }) => level)]
+  }
+  const named = { 'x-forwarded-for': '203.0.113.1:51' }
+  expect(await told([{}, {}, {}, {}])).toEqual([4, ['warn']])
+  expect(await told([{ 'x-forwarded-for': 'unknown' }, { 'x-real-ip': '203.0.113.1' }])).toEqual([2, ['warn']])
+  expect(await told([named, {}, {}, {}])).toEqual([3, []])
+  expect(await told([{}, named, named])).toEqual([1, []])
 })
 
 test('a server that stops says so on /health first, and goes on answering until its balancer has looked away', async () => {
