@@ -81,10 +81,13 @@ function lastEntry(list: string): string {
   return list
 }
 
-/** A network that a client is part of, and how many times as much as a client it may do. */
+/** A network that a client is part of. */
 export interface Network {
   name: string
+  /** How many times as much as a client it may do. */
   clients: number
+  /** Which of its parts the client is in, of at most 256. */
+  part: string
 }
 
 /**
@@ -103,13 +106,14 @@ export function networksOf(client: string): readonly Network[] {
 const networks = new LRUCache<string, readonly Network[]>({ max: REMEMBERED_ADDRESSES })
 
 function findNetworks(client: string): readonly Network[] {
-  const v4 = /^((\d+)\.(\d+)\.\d+)\.\d+$/.exec(client)
-  if (v4) return isPrivate(client) ? [] : [{ name: `${v4[1]}.0/24`, clients: 10 }]
-  const v6 = /^((\w+:\w+):\w+):\w+::\/64$/.exec(client)
-  if (!v6 || isPrivate(client.slice(0, -3))) return []
+  const [, v4] = /^(\d+\.\d+\.\d+)\.\d+$/.exec(client) ?? []
+  if (v4) return isPrivate(client) ? [] : [{ name: `${v4}.0/24`, clients: 10, part: client }]
+  const [, provider, site = '', subnet = ''] = /^(\w+:\w+):(\w+):(\w+)::\/64$/.exec(client) ?? []
+  if (!provider || isPrivate(client.slice(0, -3))) return []
   return [
-    { name: `${v6[1]}::/48`, clients: 10 },
-    { name: `${v6[2]}::/32`, clients: 100 },
+    // A home is given a /56 of a site.
+    { name: `${provider}:${site}::/48`, clients: 10, part: `${provider}:${site}:${subnet.slice(0, -2)}00::/56` },
+    { name: `${provider}::/32`, clients: 100, part: `${provider}:${site.slice(0, -2)}00::/40` },
   ]
 }
 

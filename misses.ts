@@ -17,17 +17,18 @@ const HOURS_A_DAY = 3
 const NETWORK_HOURS_A_DAY = 2
 
 /**
- * A network that is over its misses refuses clients with a miss of their own alone, so that nobody locks out a carrier's
- * customers. Those without one may miss this share of a client's misses together, in an hour: more come only from
- * whoever has many addresses, and then it refuses all.
+ * A network that is over its misses refuses clients with a miss of their own in a day alone, so that nobody locks out a
+ * carrier's customers. Those without one may miss this share of a client's misses in a day, all together that are in the
+ * same part of the network: more come only from whoever has many addresses there, and then it refuses all of that part.
  */
-const FIRST_MISSES = 1 / 2
+const FIRST_MISSES = 1 / 10
 
 /** Of one client and code a miss counts once in this time: asking again tells nothing. */
 const COUNTED_ONCE = 10 * MINUTE
 
-/** Clients and letters whose misses are remembered. */
+/** Clients whose misses are remembered, and how many of each. */
 const REMEMBERED = 20_000
+const REMEMBERED_MISSES = 100
 
 /** Strangers' texts that guessing may find in a day, all clients together, before everyone's misses become fewer. */
 const FOUND_A_DAY = 1
@@ -50,9 +51,8 @@ export const describeMisses = (perHour: number) =>
  * @param living how many texts there are: the more, the more of them guessing finds
  */
 export function createMisses(perHour: number, now: () => number, counters: Counters, living: () => number) {
-  /** By client and letters, capitals aside: when each way to write them was last counted. */
+  /** By client: when each code was counted, the last at the end. */
   const remembered = new LRUCache<string, Map<string, number>>({ max: REMEMBERED })
-  const keyOf = (client: string, code: string) => `${client} ${code.toLowerCase()}`
 
   let share = 1
   let shareUntil = 0
@@ -91,12 +91,12 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     if (known) return known
     const own = events([limit('misses', HOUR, 1), client], [limit('day-misses', DAY, HOURS_A_DAY), client])
     for (const { limit } of own) limit.longestLock = DAY
-    const networks = networksOf(client).map(({ name, clients }) => ({
+    const networks = networksOf(client).map(({ name, clients, part }) => ({
       together: events(
         [limit('network-misses', HOUR, clients), name],
         [limit('network-day-misses', DAY, NETWORK_HOURS_A_DAY * clients), name],
       ),
-      first: events([limit('first-misses', HOUR, (FIRST_MISSES * clients) / 10), name]),
+      first: events([limit('first-misses', DAY, (FIRST_MISSES * clients) / 10), part]),
     }))
     const all = { own, networks }
     made.set(client, all)
@@ -112,7 +112,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     for (const { together, first } of networks) {
       const full = longestWait(together, known(together), now())
       if (full === 0) continue
-      const hasMissed = (counts[0]?.count ?? 0) > 0
+      const hasMissed = (counts[1]?.count ?? 0) > 0
       wait = Math.max(wait, hasMissed ? full : Math.min(full, longestWait(first, known(first), now())))
     }
     return wait
@@ -123,11 +123,14 @@ export function createMisses(perHour: number, now: () => number, counters: Count
    * whole, as many are told as would have been one by one.
    */
   async function count(client: string, code: string, message?: string) {
-    const missed = remembered.get(keyOf(client, code)) ?? new Map<string, number>()
+    const missed = remembered.get(client) ?? new Map<string, number>()
     const before = missed.get(code)
     if (perHour === 0 || (before !== undefined && Math.abs(now() - before) < COUNTED_ONCE)) return
+    const [oldest] = missed.keys()
+    if (oldest !== undefined && missed.size >= REMEMBERED_MISSES) missed.delete(oldest)
+    missed.delete(code)
     missed.set(code, now())
-    remembered.set(keyOf(client, code), missed)
+    remembered.set(client, missed)
 
     const at = now()
     const lockEvent = events([locks, client])
@@ -138,14 +141,14 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     const own = unlocked.map((event, i) => (i === 0 ? { ...event, limit: { ...event.limit, lock } } : event))
     const counted = [...own, ...networks.flatMap(({ together }) => together)]
     const counts = await counters.add(counted, at)
-    const misses = counts[0]?.count ?? 0
+    const hadMissed = (counts[1]?.count ?? 0) > 1
     const isFull = (events: LimitEvent[]) =>
       longestWaitAfter(events, counts.slice(events[0] && counted.indexOf(events[0])), at)
     let wait = isFull(own)
     const firsts: LimitEvent[] = []
     for (const { together, first } of networks) {
       const full = isFull(together)
-      if (full > 0 && misses > 1) wait = Math.max(wait, full)
+      if (full > 0 && hadMissed) wait = Math.max(wait, full)
       else if (full > 0) firsts.push(...first)
     }
     if (wait === 0) wait = Math.max(0, ...(await take(counters, firsts, at)).map((full) => full.wait))
@@ -154,7 +157,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       await counters.subtract(counted, at)
       refuseWhile(wait, 'too_many_misses', message)
     }
-    const isLocking = misses === own[0]?.limit.max
+    const isLocking = counts[0]?.count === own[0]?.limit.max
     await counters.add([...events([everybody, `${Math.floor(at / PART)}`]), ...(isLocking ? lockEvent : [])], at)
     shareUntil = 0
   }
@@ -188,19 +191,26 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     countGlimpse: count,
 
     /**
-     * Takes back what was counted for a code before its text was given: for want of its password, or for its capitals.
-     * Those stay counted for the day: a writer would otherwise have fifteen free guesses around each own code.
+     * Takes back what was counted in the last hour for a code before its text was given: for want of its password, or
+     * for a letter and capitals that were wrong. Those stay counted for the day: a writer would otherwise have free
+     * guesses around each own code.
      */
     async forgive(client: string, code: string, hasPassword: boolean) {
-      const missed = remembered.size > 0 && remembered.get(keyOf(client, code))
+      const missed = remembered.size > 0 && remembered.get(client)
       if (!missed) return
-      remembered.delete(keyOf(client, code))
-      const glimpses = missed.delete(code) && hasPassword ? 1 : 0
+      let [glimpses, mistyped] = [0, 0]
+      for (const [other, at] of missed) {
+        if (!isAlmost(other, code)) continue
+        missed.delete(other)
+        if (now() - at >= HOUR) continue
+        if (other !== code) mistyped++
+        else if (hasPassword) glimpses++
+      }
       const { own, networks } = eventsOf(client)
       const all = [...own, ...networks.flatMap(({ together }) => together)]
       const forgiven = all.map((event) => ({
         ...event,
-        amount: event.limit.window === HOUR ? missed.size + glimpses : glimpses,
+        amount: event.limit.window === HOUR ? mistyped + glimpses : glimpses,
       }))
       await counters.subtract(
         forgiven.filter(({ amount }) => amount > 0),
@@ -208,4 +218,10 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       )
     },
   }
+}
+
+/** Whether two codes have the same letters but for one, capitals aside. */
+function isAlmost(one: string, other: string): boolean {
+  const letters = other.toLowerCase()
+  return [...one.toLowerCase()].filter((letter, at) => letter !== letters[at]).length <= 1
 }

@@ -64,7 +64,7 @@ export function createCounters(isCopy = false) {
     const span = longest(limit)
     const sketch = sketches.get(span) ?? createSketch(span)
     sketches.set(span, sketch)
-    // A sketch counts to 255: in units, so that a full count is well below that.
+    // A sketch counts to 65,535: in units, so that the count of a network, a hundred times a client's, is below that.
     const unit = Math.max(1, Math.ceil(limit.max / 200))
     const counts = new LRUCache<string, Count>({
       max: REMEMBERED_KEYS,

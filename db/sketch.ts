@@ -6,12 +6,12 @@
 /** Cells of a row: with 300,000 keys four rows overcount one in a thousand, by one. */
 const CELLS = 2 ** 20
 const ROWS = 4
-const MOST = 255
+const MOST = 65_535
 
-/** Counts of 0 to 255 by key, each of which ends within `span` milliseconds from when it is kept. */
+/** Counts of 0 to 65,535 by key, each of which ends within `span` milliseconds from when it is kept. */
 export function createSketch(span: number) {
   /** By the span in which their counts end: the one of now and the next. Made when something is forgotten, not before. */
-  const generations = new Map<number, Uint8Array>()
+  const generations = new Map<number, Uint16Array>()
 
   function cellsOf(key: string): number[] {
     const hash = Bun.hash(key) as bigint
@@ -26,7 +26,7 @@ export function createSketch(span: number) {
         if (generation < current || generation > current + 1) generations.delete(generation)
       }
       const generation = Math.floor(endsAt / span)
-      const kept = generations.get(generation) ?? new Uint8Array(ROWS * CELLS)
+      const kept = generations.get(generation) ?? new Uint16Array(ROWS * CELLS)
       generations.set(generation, kept)
       const least = Math.min(MOST, count)
       for (const cell of cellsOf(key)) kept[cell] = Math.max(kept[cell] ?? 0, least)

@@ -13,12 +13,16 @@ test('a count is there again after 20,001 others, on each limit, until it ends',
   const counters = createCounters()
   counters.add(event('guesser', 20), T)
   counters.add(event('writer', 50_000_000, bytes), T)
+  // A network has more than a client, under the same limit.
+  const network = { ...bytes, max: 40 * bytes.max }
+  counters.add(event('network', 2_000_000_000, network), T)
   for (let i = 0; i <= 20_000; i++) {
     counters.add(event(`${i}`), T)
     counters.add(event(`${i}`, 1, bytes), T)
   }
   expect(countOf(counters, 'guesser', T + MINUTE)).toBe(20)
   expect(countOf(counters, 'writer', T + MINUTE, bytes)).toBeGreaterThanOrEqual(50_000_000)
+  expect(countOf(counters, 'network', T + MINUTE, network)).toBeGreaterThanOrEqual(2_000_000_000)
   expect(countOf(counters, 'nobody', T + MINUTE)).toBe(0)
   expect(countOf(counters, 'guesser', T + 3 * HOUR)).toBe(0)
 })

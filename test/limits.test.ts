@@ -182,24 +182,46 @@ test('a network may miss ten times as often as a client, and then refuses only c
     for (let i = 0; i < 39; i++) expect((await ask(1 + Math.floor(i / 3))).status).toBe(404)
     expect((await ask(14)).status).toBe(404)
     expect([network, ...(await told(await ask(1, code)))]).toEqual([network, 429, 'too_many_misses', 3600])
-    // A neighbour is served, and may mistype; but where all the network does is to miss, that ends.
-    expect((await ask(20, code)).status).toBe(200)
-    for (let i = 0; i < 2; i++) expect((await ask(21 + i)).status).toBe(404)
-    expect((await ask(23)).status).toBe(429)
+    // A neighbour is served, also after others without a miss have had their first.
+    for (let client = 21; client < 25; client++) expect((await ask(client, code)).status).toBe(200)
+    expect((await ask(21)).status).toBe(404)
+    expect((await ask(21)).status).toBe(429)
     expect((await service.post('/api/load', { code: missing.pop() }, from('203.0.113.1'))).status).toBe(404)
     service.clock.now += HOUR
     expect((await ask(1, code)).status).toBe(200)
   }
 })
 
+test('whoever has all addresses of a home or a site gets no guess for each of them, and locks out nobody else', async () => {
+  await using service = await testApp({ MISSES_PER_HOUR: '4' })
+  const { code } = await write(service, { expiresIn: 7200 })
+  const missing = freeCodes(service, 2000)
+  const ask = (address: string, code = missing.pop()) => service.post('/api/load', { code }, from(address))
+  const guesses = async (address: (at: number) => string) => {
+    const answers = []
+    for (let at = 0; at < 200; at++) answers.push((await ask(address(at))).status)
+    return answers.filter((status) => status === 404).length
+  }
+  expect(await guesses((at) => `2001:db8:1:1${(at + 16).toString(16)}::1`)).toBe(41)
+  expect((await ask('2001:db8:1:1ff::1', code)).status).toBe(429)
+  expect((await ask('2001:db8:1:2ff::1', code)).status).toBe(200)
+  // And whoever has all homes of a site, one for each of them.
+  for (const told of [200, 0]) expect(await guesses((at) => `2001:db8:1:${(at + 16).toString(16)}00::1`)).toBe(told)
+  expect((await ask('2001:db8:2::1', code)).status).toBe(200)
+  // Of an IPv4 /24 each address is one.
+  expect(await guesses((at) => `192.0.2.${at}`)).toBe(200)
+  expect((await ask('192.0.2.250', code)).status).toBe(200)
+})
+
 test('the /48s of an IPv6 /32 add up too', async () => {
   await using service = await testApp({ MISSES_PER_HOUR: '1' })
+  const { code } = await write(service)
   const missing = freeCodes(service, 200)
-  const ask = (site: number) => service.post('/api/load', { code: missing.pop() }, from(`2001:db8:${site}::1`))
-  for (let site = 1; site <= 100; site++) expect((await ask(site)).status).toBe(404)
-  // Those without a miss of their own have half a client's misses for each ten clients: five.
-  for (let site = 101; site <= 105; site++) expect((await ask(site)).status).toBe(404)
-  expect((await ask(106)).status).toBe(429)
+  const ask = (site: number, code = missing.pop()) =>
+    service.post('/api/load', { code }, from(`2001:db8:${site.toString(16)}::1`))
+  for (let site = 1; site <= 101; site++) expect((await ask(site)).status).toBe(404)
+  expect((await ask(102)).status).toBe(429)
+  expect((await ask(0x100, code)).status).toBe(200)
   expect((await service.post('/api/load', { code: missing.pop() }, from('2001:db9::1'))).status).toBe(404)
 })
 
@@ -280,6 +302,28 @@ test('a class of forty that types a code in small letters first gets its text', 
   for (let pupil = 0; pupil < 40; pupil++) {
     expect((await service.post('/api/load', { code }, guesser)).status).toBe(200)
   }
+})
+
+test('a wrong letter is taken back too, of this hour alone, and counts for the day all the same', async () => {
+  await using service = await testApp({ MISSES_PER_HOUR: '4' })
+  const { code } = await write(service, { expiresIn: 86_400 })
+  const missing = freeCodes(service, 20).filter((free) => [...free].every((letter, at) => letter !== code[at]))
+  const ask = async (code?: string) => (await service.post('/api/load', { code }, guesser)).status
+  const almost = [...'XYQ'].map((letter) => code.slice(0, 3) + (letter === code[3] ? 'Z' : letter))
+  for (const mistyped of almost) expect(await ask(mistyped)).toBe(404)
+  expect(await ask(code)).toBe(200)
+  for (let i = 0; i < 3; i++) expect(await ask(missing.pop())).toBe(404)
+  // What was mistyped in the last hour gives nothing in this one.
+  service.clock.now += 50 * MINUTE
+  expect(await ask(almost[0])).toBe(404)
+  service.clock.now += HOUR
+  expect(await ask(missing.pop())).toBe(404)
+  expect(await ask(code)).toBe(200)
+  for (let i = 0; i < 3; i++) expect(await ask(missing.pop())).toBe(404)
+  expect(await ask(code)).toBe(429)
+  service.clock.now += 4 * HOUR
+  // Eleven are counted in the day, of twelve.
+  for (const status of [404, 429]) expect(await ask(missing.pop())).toBe(status)
 })
 
 test('who goes on missing is locked for longer: an hour, then four, then a day', async () => {
