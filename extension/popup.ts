@@ -60,6 +60,7 @@ async function tick() {
 /** What is below it all: in the extension its keys, on the page the way without a browser. */
 async function showFooter() {
   element('terminal').hidden = isExtension
+  element('trust').hidden = isExtension
   const line = element('terminal').querySelector('code')
   if (line) line.textContent = `curl --data-binary @notes.txt ${location.origin}`
   if (!isExtension) return
