@@ -458,9 +458,10 @@ describeIn(CHROMIUM, (chromium) => {
   test('the page says who runs the server, in the person’s language', async () => {
     await using own = await testServer({ OPERATOR_NAME: 'Kim', OPERATOR_URL: 'https://www.example.com/about' })
     const page = (await openPage(chromium(), own)) as ChromiumPage
-    expect(await page.text('footer')).toBe('This server is run by Kim')
-    await page.click('#language')
-    expect(await page.text('footer')).toBe('이 서버의 운영자: Kim')
+    expect(await page.text('#operator')).toBe('This server is run by Kim')
+    await page.choose('#language', 'ko')
+    await page.says('#operator', /운영자/)
+    expect(await page.text('#operator')).toBe('이 서버의 운영자: Kim')
     expect(await page.evaluate(() => document.querySelector<HTMLAnchorElement>('footer a')?.href)).toBe(
       'https://www.example.com/about',
     )
