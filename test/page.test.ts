@@ -465,7 +465,7 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await page.evaluate(() => document.querySelector<HTMLAnchorElement>('footer a')?.href)).toBe(
       'https://www.example.com/about',
     )
-    expect(await (await open()).text('footer')).toBe('')
+    expect(await (await open()).text('#operator')).toBe('')
   })
 
   test('without JavaScript the page says what to do, and how to do it with curl', async () => {
