@@ -52,8 +52,8 @@ export const siteOf = (client: string) => /^(\w+:\w+:\w+):\w+::\/64$/.exec(clien
 export const networkOf = (client: string): string =>
   client.replace(/^(\d+\.\d+\.\d+)\.\d+$/, '$1.0/24').replace(/^(\w+:\w+:\w+):\w+::\/64$/, '$1::/48')
 
-/** Ranges of addresses that are no network's of the internet: whoever comes from one is at home where the server is. */
-const HOME_RANGES = new Set(['loopback', 'private', 'uniqueLocal', 'linkLocal', 'carrierGradeNat'])
+/** Ranges of addresses that are no network's of the internet: whoever comes from one is at home where the server is. The /64 of `::1` begins as `::`. */
+const HOME_RANGES = new Set(['loopback', 'unspecified', 'private', 'uniqueLocal', 'linkLocal', 'carrierGradeNat'])
 
 /**
  * The number, of 16 bits, by which the texts of a client's network are counted; null where it has none. It is kept beside
