@@ -3,6 +3,7 @@ import { type TSchema, Type as t } from '@sinclair/typebox'
 import { status, ValidationError } from 'elysia'
 import { ERRORS, type ErrorCode, Refusal } from './errors.ts'
 import { log } from './log.ts'
+import { PLAIN_TEXT, wantsPage } from './request.ts'
 
 /** The body of every JSON answer that is not a success. */
 export const errorBody = t.Object({
@@ -24,7 +25,9 @@ export const WRITE_ERRORS = [
   'invalid',
   'text_too_large',
   'unsupported_media_type',
+  'write_key_required',
   'too_many_requests',
+  'too_many_misses',
   'too_many_bytes',
   'busy',
   'no_codes_left',
@@ -60,13 +63,32 @@ export function answers<C extends ErrorCode, B extends TSchema>(body: B, codes: 
   return Object.fromEntries(schemas) as { [S in (typeof ERRORS)[C | 'internal'][0]]: B }
 }
 
-const NO_ROUTE = 'There is nothing at this address. To write a text, POST it to /. To load one, GET /CODE.'
+const WAYS = 'To write a text, POST it to /. To load one, GET /CODE.'
+
+/** Makes what tells the methods that an address takes: those of the route that is named so, else of all whose pattern it fits. */
+export function createMethods(routes: { method: string; path: string }[]) {
+  const all = routes
+    .filter(({ method }) => method !== 'OPTIONS') // Which cors answers everywhere.
+    .map((route) => ({ ...route, pattern: new URLPattern({ pathname: route.path }) }))
+  return (address: string) => {
+    const path = address.replace(/(.)\/$/, '$1')
+    const named = all.filter((route) => route.path === path)
+    const fitting = named.length > 0 ? named : all.filter(({ pattern }) => pattern.test({ pathname: path }))
+    return [...new Set(fitting.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : method)))].sort()
+  }
+}
+
+/** The refusal of a method that is none of those which its address takes; undefined where it is, or the address takes none. */
+export const refuseMethod = (method: string, allow: string[]) =>
+  allow.length === 0 || allow.includes(method)
+    ? undefined
+    : new Refusal('method_not_allowed', { allow, message: `This address takes ${allow.join(', ')} alone. ${WAYS}` })
 
 /** What to answer to anything that was thrown. What is not expected is logged, and told to the user as `internal` only. */
 export function toRefusal(error: unknown, code: string | number): Refusal {
   const cause = error instanceof Error && error.cause instanceof Refusal ? error.cause : error
   if (cause instanceof Refusal) return cause
-  if (code === 'NOT_FOUND') return new Refusal('not_found', { message: NO_ROUTE })
+  if (code === 'NOT_FOUND') return new Refusal('not_found', { message: `There is nothing at this address. ${WAYS}` })
   if (code === 'PARSE') return new Refusal('malformed')
   if (error instanceof ValidationError && error.type !== 'response') {
     // The first of each field: the further ones only say the same in other words.
@@ -90,11 +112,23 @@ export function toRefusal(error: unknown, code: string | number): Refusal {
   return new Refusal('internal')
 }
 
-/** The answer to a request for `path`: JSON where programs ask, else plain text for people. */
-export function answer(refusal: Refusal, path: string, headers: Record<string, string | number>) {
-  const { retryAfter } = refusal.details
+/** The answer to a request for `path`: JSON where programs ask, the page at `home` where a browser does, else plain text. */
+export function answer(
+  refusal: Refusal,
+  path: string,
+  request: Request,
+  headers: Record<string, string | number>,
+  home = '',
+) {
+  const { retryAfter, allow } = refusal.details
   if (retryAfter !== undefined) headers['retry-after'] = String(retryAfter)
+  if (allow) headers.allow = allow.join(', ')
   if (/^\/(api\/|openapi\/|health$)/.test(path)) return status(refusal.status, refusal.body)
+  headers['content-type'] = PLAIN_TEXT
+  if (/^(not_found|invalid)$/.test(refusal.reason) && wantsPage(request)) {
+    headers.location = `${home}/#wrong-address`
+    return status(302, '' as never)
+  }
   let { text } = refusal
   if (refusal.status === 401) {
     headers['www-authenticate'] = 'Basic realm="extextcloud", charset="UTF-8"'

@@ -8,6 +8,7 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { LANGUAGES, messagesPath } from './extension/languages.ts'
 import manifest from './extension/manifest.json' with { type: 'json' }
 import { version } from './package.json' with { type: 'json' }
 
@@ -23,8 +24,9 @@ export interface PageFile {
   gzip?: string
 }
 
-/** What is not in the extension's popup: a phone can install the page. */
+/** What is not in the extension's popup: the letters travel first, and a phone can install the page. */
 const PAGE_HEAD =
+  '<link rel="preload" href="/assets/letters-5.3.0.woff2" as="font" type="font/woff2" crossorigin>' +
   '<link rel="manifest" href="/app.webmanifest"><link rel="apple-touch-icon" href="/icons/180.png">' +
   '<meta name="theme-color" content="#4338ca">'
 
@@ -38,7 +40,16 @@ export function bundlePage(): PageFile[] {
     const naming = ['entry', 'chunk', 'asset'].map((kind) => `--${kind}-naming=[name]-[hash].[ext]`)
     const entries = ['popup.html', 'offline.ts'].map((name) => join(SOURCE, name))
     const { success, stderr } = Bun.spawnSync(
-      [process.execPath, 'build', ...entries, '--minify', '--public-path=/assets/', `--outdir=${out}`, ...naming],
+      [
+        process.execPath,
+        'build',
+        ...entries,
+        '--minify',
+        '--external=/assets/*',
+        '--public-path=/assets/',
+        `--outdir=${out}`,
+        ...naming,
+      ],
       { env: { ...process.env, NODE_ENV: 'production' } },
     )
     if (!success) throw new Error(`The page could not be bundled: ${stderr}`)
@@ -51,10 +62,19 @@ export function bundlePage(): PageFile[] {
       if (name.startsWith('offline-')) return pageFile('/offline.js', name, content)
       return { ...pageFile(`/assets/${name}`, name, content), isHashed: true }
     })
+    // Past the bundler, which would write the font into the style sheet.
+    const fonts = readdirSync(join(SOURCE, 'assets')).filter((name) => name.endsWith('.woff2'))
     const icons = readdirSync(join(SOURCE, 'icons')).filter((name) => name.endsWith('.png'))
     return [
       ...bundled,
+      ...fonts.map((name) => ({
+        ...pageFile(`/assets/${name}`, name, readFileSync(join(SOURCE, 'assets', name))),
+        isHashed: true,
+      })),
       ...icons.map((name) => pageFile(`/icons/${name}`, name, readFileSync(join(SOURCE, 'icons', name)))),
+      ...Object.keys(LANGUAGES)
+        .filter((language) => language !== 'en')
+        .map((language) => pageFile(messagesPath(language), 'messages.json', minifiedJson(messagesPath(language)))),
       pageFile('/app.webmanifest', 'app.webmanifest', readFileSync(join(SOURCE, 'app.webmanifest'))),
       pageFile('/robots.txt', 'robots.txt', ROBOTS),
       // Some browsers ask for it by this name, whatever the page says.
@@ -64,6 +84,8 @@ export function bundlePage(): PageFile[] {
     rmSync(out, { recursive: true })
   }
 }
+
+const minifiedJson = (path: string) => JSON.stringify(JSON.parse(readFileSync(join(SOURCE, path), 'utf8')))
 
 function pageFile(path: string, name: string, content: string | Buffer): PageFile {
   const body = Buffer.from(content)
@@ -105,6 +127,7 @@ export async function buildExtension(browser: keyof typeof BROWSERS, out: string
     entrypoints: [...pages, 'background.ts'].map((name) => join(SOURCE, name)),
     outdir: out,
     naming: '[name].[ext]',
+    external: ['/assets/*'],
     define: { SERVER_URL: JSON.stringify(server), BROWSER: JSON.stringify(browser) },
     minify: { syntax: true },
   })
@@ -116,7 +139,10 @@ export async function buildExtension(browser: keyof typeof BROWSERS, out: string
     permissions: [...manifest.permissions, ...permissions].sort(),
   }
   await writeFile(join(out, 'manifest.json'), `${JSON.stringify(extension, null, 2)}\n`)
-  await cp(join(SOURCE, '_locales'), join(out, '_locales'), { recursive: true })
+  const filter = (path: string) => !path.endsWith('.ts')
+  for (const folder of ['_locales', 'assets']) {
+    await cp(join(SOURCE, folder), join(out, folder), { recursive: true, filter })
+  }
   await Promise.all(Object.values(manifest.icons).map((icon) => cp(join(SOURCE, icon), join(out, icon))))
 
   const files = (await readdir(out, { recursive: true, withFileTypes: true }))

@@ -39,28 +39,96 @@ let lastClient = ''
  */
 export function clientOf(request: Request, server: Server<unknown> | null, header: string | undefined): string {
   if (request === lastRequest) return lastClient
-  const named = header && request.headers.get(header)?.split(',').at(-1)?.trim()
-  lastClient = (named && clientKey(named)) || clientKey(server?.requestIP(request)?.address ?? '') || 'unknown'
+  lastClient =
+    (header && namedClient(request, header)) || clientKey(server?.requestIP(request)?.address ?? '') || 'unknown'
   lastRequest = request
   return lastClient
 }
 
-/** The IPv6 /48 that a client is part of; undefined for one of IPv4. */
-export const siteOf = (client: string) => /^(\w+:\w+:\w+):\w+::\/64$/.exec(client)?.[1]
+/** The client that the proxy's `header` names, in whichever form proxies write addresses. */
+export function namedClient({ headers }: Request, header: string): string | undefined {
+  const entry = lastEntry(headers.get(header) ?? '').trim()
+  return clientKey(entry) ?? looseClientKey(entry)
+}
 
-/** The network of a client: enough to see an attack, too little to see a person. An IPv4 /24 or an IPv6 /48. */
+/** The client of `192.0.2.1:80`, `[2001:db8::1]:80`, `fe80::1%eth0.1`, or `for="[2001:db8::1]:80";proto=https` (RFC 7239). */
+function looseClientKey(entry: string): string | undefined {
+  const forwarded = [...entry.matchAll(PARAMETER)].find(([, name]) => name?.toLowerCase() === 'for')
+  const address = (forwarded?.[2] ?? entry)
+    .replace(/^"(.*)"$/, '$1')
+    .replace(/^\[(.*)\](:[\w.-]+)?$/, '$1')
+    .replace(/%.*$/, '')
+  return clientKey(address) ?? clientKey(address.replace(/:[\w.-]+$/, ''))
+}
+
+/** A parameter of RFC 7239, one behind another. */
+const PARAMETER = /\s*([\w-]+)=("(?:[^"\\]|\\.)*"|[^";]*)(?:;|$)/gy
+
+/**
+ * What stands behind the last comma that is not quoted. From the right, where the proxy's own words are, so that a quote
+ * of the client's on the left cannot make them its own.
+ */
+function lastEntry(list: string): string {
+  if (!list.includes('"')) return list.slice(list.lastIndexOf(',') + 1)
+  let isQuoted = false
+  for (let at = list.length - 1; at >= 0; at--) {
+    if (list[at] === ',' && !isQuoted) return list.slice(at + 1)
+    if (list[at] !== '"') continue
+    let backslashes = 0
+    while (list[at - 1 - backslashes] === '\\') backslashes++
+    if (backslashes % 2 === 0) isQuoted = !isQuoted
+  }
+  return list
+}
+
+/** A network that a client is part of. */
+export interface Network {
+  name: string
+  /** How many times as much as a client it may do. */
+  clients: number
+  /** Which of its parts the client is in, of at most 256. */
+  part: string
+}
+
+/**
+ * The networks above a client, each with ten times what the level below has: an IPv4 /24; an IPv6 /48, which is what one
+ * site is given (RFC 6177), and a /32, which is what a provider is. Private addresses have none: an office or a home
+ * that runs its own server is one network, and its members are known.
+ */
+export function networksOf(client: string): readonly Network[] {
+  const known = networks.get(client)
+  if (known) return known
+  const found = findNetworks(client)
+  networks.set(client, found)
+  return found
+}
+
+const networks = new LRUCache<string, readonly Network[]>({ max: REMEMBERED_ADDRESSES })
+
+function findNetworks(client: string): readonly Network[] {
+  const [, v4] = /^(\d+\.\d+\.\d+)\.\d+$/.exec(client) ?? []
+  if (v4) return isPrivate(client) ? [] : [{ name: `${v4}.0/24`, clients: 10, part: client }]
+  const [, provider, site = '', subnet = ''] = /^(\w+:\w+):(\w+):(\w+)::\/64$/.exec(client) ?? []
+  if (!provider || isPrivate(client.slice(0, -3))) return []
+  return [
+    // A home is given a /56 of a site.
+    { name: `${provider}:${site}::/48`, clients: 10, part: `${provider}:${site}:${subnet.slice(0, -2)}00::/56` },
+    { name: `${provider}::/32`, clients: 100, part: `${provider}:${site.slice(0, -2)}00::/40` },
+  ]
+}
+
+const isPrivate = (address: string) =>
+  /^(private|loopback|linkLocal|uniqueLocal|carrierGradeNat|unspecified)$/.test(ipaddr.parse(address).range())
+
+/** The network that the log names: enough to see an attack, too little to see a person. */
 export const networkOf = (client: string): string =>
   client.replace(/^(\d+\.\d+\.\d+)\.\d+$/, '$1.0/24').replace(/^(\w+:\w+:\w+):\w+::\/64$/, '$1::/48')
-
-/** Ranges of addresses that are no network's of the internet: whoever comes from one is at home where the server is. The /64 of `::1` begins as `::`. */
-const HOME_RANGES = new Set(['loopback', 'unspecified', 'private', 'uniqueLocal', 'linkLocal', 'carrierGradeNat'])
 
 /**
  * The number, of 16 bits, by which the texts of a client's network are counted; null where it has none. It is kept beside
  * each text, so it is no more than that: 256 networks of IPv4 have each number in common, and share what one may store.
  */
 export function writerOf(client: string): number | null {
-  const address = client.replace(/\/64$/, '')
-  if (!ipaddr.isValid(address) || HOME_RANGES.has(ipaddr.parse(address).range())) return null
-  return Bun.hash.xxHash32(networkOf(client)) & 0xffff
+  const [network] = networksOf(client)
+  return network ? Bun.hash.xxHash32(network.name) & 0xffff : null
 }

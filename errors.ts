@@ -5,11 +5,15 @@ export const ERRORS = {
   malformed: [400, 'The request body is not valid JSON.'],
   password_required: [401, 'This text has a password.'],
   wrong_password: [401, 'The password is wrong.'],
+  write_key_required: [403, 'Who writes on this server has to bring one of its keys: in the header X-Write-Key.'],
+  cross_site: [403, 'Another site’s page asked for this. Open the address itself.'],
   not_found: [404, 'There is no text with this code: it has expired, was erased or taken, or the code is mistyped.'],
+  method_not_allowed: [405, 'This address does not take this method.'],
   use_post: [409, 'This text can be read only once. To read it now, send a POST to the same address (curl -X POST …).'],
   only_once: [409, 'This text can be read only once. It is there, and stays until it is asked for with take.'],
   text_too_large: [413, 'The text is too large.'],
   unsupported_media_type: [415, 'The request needs the header Content-Type: application/json.'],
+  wrong_host: [421, 'This server has another name.'],
   invalid: [422, 'The request is not as it must be.'],
   too_many_requests: [429, 'Too many requests came from your network address.'],
   too_many_misses: [
@@ -37,26 +41,28 @@ interface Details {
   message?: string
   /** The fields at fault. */
   issues?: { path: string; message: string }[]
+  /** The methods that the address takes: the `Allow` header. */
+  allow?: string[]
   /** How many more wrong passwords the text takes from this client before it is locked. */
   triesLeft?: number
 }
 
 /** A request that is answered with a row of `ERRORS`. */
 export class Refusal extends Error {
+  /** Not a getter, since Elysia writes it where a hook before every request throws. */
+  status: (typeof ERRORS)[ErrorCode][0]
+
   constructor(
     readonly reason: ErrorCode,
     readonly details: Details = {},
   ) {
     super(details.message ?? ERRORS[reason][1])
+    this.status = ERRORS[reason][0]
   }
 
   private get sentence(): string {
     const { retryAfter } = this.details
     return retryAfter === undefined ? this.message : `${this.message} Try again in ${duration(retryAfter)}.`
-  }
-
-  get status(): (typeof ERRORS)[ErrorCode][0] {
-    return ERRORS[this.reason][0]
   }
 
   /** For people, on the raw routes. */
@@ -84,9 +90,9 @@ export class Refusal extends Error {
 /** The refusal of a field that is not as it must be. */
 export const invalid = (path: string, message: string) => new Refusal('invalid', { issues: [{ path, message }] })
 
-/** The refusal of a text of more than `maxTextBytes`. */
-export const tooLarge = (maxTextBytes: number) =>
-  new Refusal('text_too_large', { message: `The text is larger than ${maxTextBytes.toLocaleString('en')} bytes.` })
+/** The refusal of a text, or whatever else, of more than `maxBytes`. */
+export const tooLarge = (maxBytes: number, what = 'text') =>
+  new Refusal('text_too_large', { message: `The ${what} is larger than ${maxBytes.toLocaleString('en')} bytes.` })
 
 /** @param seconds a whole number */
 export function duration(seconds: number): string {

@@ -15,11 +15,13 @@ import { Elysia, status } from 'elysia'
 import {
   answer,
   answers,
+  createMethods,
   errorBody,
   JSON_ERRORS,
   LOAD_ERRORS,
   LOOK_UP_ERRORS,
   logError,
+  refuseMethod,
   toRefusal,
   WRITE_ERRORS,
 } from './answers.ts'
@@ -28,13 +30,15 @@ import { runCommand } from './db/commands.ts'
 import { openStore } from './db/open.ts'
 import { isPostgres, withoutPassword } from './db/postgres/connection.ts'
 import type { Store } from './db/store.ts'
-import { Refusal } from './errors.ts'
-import { createGuard, describeLimits } from './guard.ts'
+import { Refusal, tooLarge } from './errors.ts'
+import { createGuard, createLimiter, describeLimits } from './guard.ts'
+import { createWriteCheck } from './keys.ts'
 import { log } from './log.ts'
+import { admittedOrigins, createForeignCheck, createHostCheck } from './origin.ts'
 import manifest from './package.json' with { type: 'json' }
 import { createPage } from './page.ts'
 import { createRaw } from './raw.ts'
-import { readJson } from './request.ts'
+import { readJson, SMALL_BODY_BYTES } from './request.ts'
 import { code, eraseToken, expiresAt, expiresIn, fields, password, text } from './schemas.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { createTexts } from './texts.ts'
@@ -43,45 +47,60 @@ import { createWatch, type Watch } from './watch.ts'
 /** An answer of the API loads nothing, and nobody may frame it. The page has its own. */
 const CONTENT_SECURITY_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-const BROWSER_EXTENSION = /^(chrome|moz|safari-web)-extension:\/\/[^/]+$/
-
 /** Milliseconds that a stop waits for answers in flight: the rest of the promised 5 seconds closes the database. */
 const STOP_PATIENCE = 4000
 
 /** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970; `watch` hears of refusals. */
 export function createApp(store: Store, settings: Settings, now: () => number = Date.now, watch?: Watch) {
-  const { CORS_ORIGINS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
-  const guard = createGuard(settings, now, store.counters)
+  const { MAX_TEXT_BYTES, PUBLIC_URL } = settings
+  const guard = createGuard(settings, now, store.counters, () => store.known().texts)
   const texts = createTexts(store, guard, settings, now)
+  const [refuseForeign, refuseOtherHost] = [createForeignCheck(settings), createHostCheck(settings)]
   // Not from each request's context, where Elysia would define it anew for each one.
   let server: Server<unknown> | null = null
   const who = (request: Request) => clientOf(request, server, settings.CLIENT_IP_HEADER)
+  const checkWriter = createWriteCheck(settings, guard, watch)
+  let methodsAt: (path: string) => string[]
 
-  return (
-    new Elysia({ normalize: false })
+  const app =
+    // Bun's URLs are `http://HOST/PATH` always. Unless told so, Elysia looks for the path behind the third letter of the host.
+    new Elysia({ normalize: false, handler: { standardHostname: false } })
       .headers({
         'cache-control': 'no-store',
         vary: 'Origin',
         'content-security-policy': CONTENT_SECURITY_POLICY,
         'referrer-policy': 'no-referrer',
         'x-content-type-options': 'nosniff',
+        'cross-origin-opener-policy': 'same-origin',
+        'cross-origin-resource-policy': 'same-origin',
         ...(PUBLIC_URL?.startsWith('https:') && { 'strict-transport-security': 'max-age=31536000' }),
       })
       .onStart((app) => {
         server = app.server
       })
+      // Before anything is counted or read.
+      .onRequest(({ request }) => {
+        refuseForeign(request)
+        refuseOtherHost(request)
+        // No route answers a preflight: cors does, for every address.
+        if (request.method === 'OPTIONS') guard.admitAsset(who(request))
+      })
       .use(
         cors({
-          origin: [BROWSER_EXTENSION, ...CORS_ORIGINS.split(/\s*,\s*/).filter(Boolean)],
+          origin: admittedOrigins(settings),
           methods: ['GET', 'POST'],
-          allowedHeaders: ['Content-Type'],
-          exposeHeaders: ['Retry-After'],
+          allowedHeaders: ['Content-Type', 'X-Write-Key'],
+          exposeHeaders: ['Retry-After', 'Date'],
           credentials: false,
           maxAge: 86_400,
         }),
       )
       .onError(({ error, code, path, request, set }) => {
         let refusal = toRefusal(error, code)
+        // A code takes every address of one word, which may be one of ours with another method.
+        if (code === 'NOT_FOUND' || code === 'VALIDATION') {
+          refusal = refuseMethod(request.method, methodsAt(path)) ?? refusal
+        }
         try {
           // An unknown address never reaches what counts it, nor does a code that breaks its schema reach the limiter.
           if (code === 'NOT_FOUND' || (code === 'VALIDATION' && request.method !== 'POST')) {
@@ -91,37 +110,34 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           refusal = toRefusal(flood, code)
         }
         watch?.refused(request, refusal.reason)
-        return answer(refusal, path, set.headers)
+        return answer(refusal, path, request, set.headers, PUBLIC_URL)
       })
 
-      // What counts towards no limit stands before the limiter.
-      .use(createPage(PUBLIC_URL))
-      .get(
-        '/health',
-        async () => {
-          if (watch?.isStopping) throw new Refusal('busy', { message: 'The server is stopping.', retryAfter: 5 })
-          try {
-            await store.check()
-          } catch (error) {
-            logError(error)
-            throw new Refusal('busy', { retryAfter: 5 })
-          }
-          return { status: 'ok' as const }
-        },
-        {
-          response: { 200: t.Object({ status: t.Literal('ok') }), ...answers(errorBody, ['busy']) },
-          detail: { summary: 'Whether the service can read its database, and is not about to stop' },
-        },
-      )
-      // Requests with a body are counted before the body is read, so their routes stand before the limiter.
+      // Requests with a body are counted before the body is read, so their routes stand before the limiters.
       // The built-in parsers named behind these two never run: they tell OpenAPI the media type.
-      .parser('jsonBody', ({ request }) => {
-        guard.admitRequest(who(request))
-        return readJson(request, MAX_TEXT_BYTES)
+      .parser('textJson', async ({ request }) => {
+        const client = who(request)
+        guard.admitRequest(client)
+        await checkWriter(request, client)
+        // A byte of text takes up to six in JSON (\u0000), and the other fields need a little room.
+        return readJson(request, {
+          client,
+          maxBytes: 6 * MAX_TEXT_BYTES + SMALL_BODY_BYTES,
+          tooLarge: () => tooLarge(MAX_TEXT_BYTES),
+        })
+      })
+      .parser('smallJson', ({ request }) => {
+        const client = who(request)
+        guard.admitRequest(client)
+        return readJson(request, {
+          client,
+          maxBytes: SMALL_BODY_BYTES,
+          tooLarge: () => tooLarge(SMALL_BODY_BYTES, 'request'),
+        })
       })
 
       .post('/api/write', async ({ body, request }) => status(201, await texts.write(who(request), body)), {
-        parse: ['jsonBody', 'json'],
+        parse: ['textJson', 'json'],
         body: fields({
           text: text(settings),
           expiresIn: t.Optional(expiresIn(settings)),
@@ -138,7 +154,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           }),
           ...answers(errorBody, [...JSON_ERRORS, ...WRITE_ERRORS]),
         },
-        detail: { summary: 'Store a text and get a code' },
+        detail: { summary: 'Store a text and get a code', security: [{}, { writeKey: [] }] },
       })
       .post(
         '/api/load',
@@ -148,7 +164,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
             keepOnce: take === false ? 'only_once' : undefined,
           }),
         {
-          parse: ['jsonBody', 'json'],
+          parse: ['smallJson', 'json'],
           body: fields({
             code,
             password: t.Optional(password),
@@ -174,14 +190,34 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           return status(204, undefined)
         },
         {
-          parse: ['jsonBody', 'json'],
+          parse: ['smallJson', 'json'],
           body: fields({ code, eraseToken }),
           response: { 204: t.Void(), ...answers(errorBody, [...JSON_ERRORS, ...LOOK_UP_ERRORS]) },
           detail: { summary: 'Delete a text before its time' },
         },
       )
 
-      .use(createRaw(texts, guard, settings, who))
+      .use(createRaw(texts, guard, settings, who, checkWriter))
+      // What costs little has a limit of its own, far above a person's.
+      .use(createLimiter(guard.assets, who))
+      .use(createPage(settings))
+      .get(
+        '/health',
+        async () => {
+          if (watch?.isStopping) throw new Refusal('busy', { message: 'The server is stopping.', retryAfter: 5 })
+          try {
+            await store.check()
+          } catch (error) {
+            logError(error)
+            throw new Refusal('busy', { retryAfter: 5 })
+          }
+          return { status: 'ok' as const }
+        },
+        {
+          response: { 200: t.Object({ status: t.Literal('ok') }), ...answers(errorBody, ['busy']) },
+          detail: { summary: 'Whether the service can read its database, and is not about to stop' },
+        },
+      )
       .use(
         openapi({
           provider: null,
@@ -191,11 +227,20 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
               version: manifest.version,
               description: `${manifest.description}\n\n${describeLimits(settings)}`,
             },
-            components: { securitySchemes: { password: { type: 'http', scheme: 'basic' } } },
+            components: {
+              securitySchemes: {
+                password: { type: 'http', scheme: 'basic', description: 'With an empty user.' },
+                writeKey: {
+                  ...{ type: 'apiKey', in: 'header', name: 'X-Write-Key' },
+                  description: 'Only where the server has write keys; loading never needs one.',
+                },
+              },
+            },
           },
         }),
       )
-  )
+  methodsAt = createMethods(app.routes)
+  return app
 }
 
 export type App = ReturnType<typeof createApp>
@@ -207,6 +252,8 @@ async function main([command, ...args]: string[]) {
   const settings = readSettings(process.env)
   const path = settings.DATABASE_URL
   if (command === 'health') {
+    // Asked past every proxy that the environment names: none of them leads to this machine.
+    process.env.NO_PROXY = process.env.no_proxy = '*'
     const host = settings.HOST ?? '127.0.0.1'
     const { status } = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${settings.PORT}/health`)
     if (status !== 200) throw new Error(`The server answers ${status}.`)
@@ -237,6 +284,8 @@ async function main([command, ...args]: string[]) {
       maxRequestBodySize: Number.MAX_SAFE_INTEGER, // The parsers refuse sooner, and in words.
     })
   sweep()
+  const [, tested] = manifest.packageManager.split('@')
+  if (Bun.version !== tested) console.log(`This is Bun ${Bun.version}; the tests ran on ${tested}.`)
   console.log(`extextcloud listens on ${server?.url.origin}`)
   for (const { address, family, internal } of settings.HOST
     ? []

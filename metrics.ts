@@ -28,6 +28,11 @@ export function createMetrics(store: Store, settings: Settings) {
     buckets: SECONDS,
     registers,
   })
+  const unnamed = new Counter({
+    name: 'extextcloud_unnamed_clients_total',
+    help: 'Requests in which CLIENT_IP_HEADER named no address, so that their client is the proxy',
+    registers,
+  })
   const swept = new Counter({
     name: 'extextcloud_swept_texts_total',
     help: 'Expired texts that were deleted',
@@ -80,6 +85,10 @@ export function createMetrics(store: Store, settings: Settings) {
     request(method: string, route: string, status: number, error: ErrorCode | undefined, milliseconds: number) {
       requests.inc({ method, route, status, error: error ?? '' })
       seconds.observe({ route }, milliseconds / 1000)
+    },
+
+    unnamed() {
+      unnamed.inc()
     },
 
     swept(count: number, now: number, took: number) {

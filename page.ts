@@ -2,6 +2,7 @@
 import { Elysia, redirect } from 'elysia'
 import { bundlePage } from './build.ts' with { type: 'macro' }
 import { Refusal } from './errors.ts'
+import type { Settings } from './settings.ts'
 
 /** The page's own files and nothing else; a QR code is drawn in the page, so not even data: images. */
 const CONTENT_SECURITY_POLICY = [
@@ -9,6 +10,7 @@ const CONTENT_SECURITY_POLICY = [
   "script-src 'self'",
   "style-src 'self'",
   "img-src 'self'",
+  "font-src 'self'",
   "connect-src 'self'",
   "manifest-src 'self'",
   "worker-src 'self'",
@@ -17,9 +19,11 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
+const etagOf = (body: string | Buffer) => `W/"${Bun.hash(body).toString(36)}"`
+
 const files = bundlePage().map(({ body, gzip, ...file }) => ({
   ...file,
-  etag: `W/"${Bun.hash(body).toString(36)}"`,
+  etag: etagOf(body),
   body: Buffer.from(body, 'base64'),
   gzip: gzip === undefined ? undefined : Buffer.from(gzip, 'base64'),
 }))
@@ -52,8 +56,24 @@ const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/
 
 const page = files.find(({ path }) => path === '/') as File
 
-/** The routes of the page and of all that it is made of. A request for another host is sent to `publicUrl`. */
-export function createPage(publicUrl?: string) {
+/** The page with what it has to know of its server: the bytes of a text at most, and who runs it. */
+function pageOf({ MAX_TEXT_BYTES, OPERATOR_NAME, OPERATOR_URL }: Settings): File {
+  const operator = Bun.escapeHTML(OPERATOR_NAME ?? OPERATOR_URL ?? '')
+  const link = `<a href="${Bun.escapeHTML(OPERATOR_URL ?? '')}" target="_blank" rel="noopener">${operator}</a>`
+  const html = new HTMLRewriter()
+    .on('html', { element: (html) => void html.setAttribute('data-max-text-bytes', String(MAX_TEXT_BYTES)) })
+    .on('#operator', { element: (line) => void (operator && line.removeAttribute('hidden')) })
+    .on('#operator-name', {
+      element: (slot) => void slot.setInnerContent(OPERATOR_URL ? link : operator, { html: true }),
+    })
+    .transform(page.body.toString())
+  return { ...page, body: Buffer.from(html), gzip: Buffer.from(Bun.gzipSync(html, { level: 9 })), etag: etagOf(html) }
+}
+
+/** The routes of the page and of all that it is made of. A request for another host is sent to `PUBLIC_URL`. */
+export function createPage(settings: Settings) {
+  const { PUBLIC_URL: publicUrl } = settings
+  const page = pageOf(settings)
   const publicHost = publicUrl && new URL(publicUrl).hostname
   const routes = new Elysia()
     .get(
@@ -77,7 +97,7 @@ export function createPage(publicUrl?: string) {
     // The page's service worker takes what a phone shares. Without one the page can only say that it is lost.
     .post('/share', () => redirect('/#share-lost', 303), { parse: 'none', detail: { hide: true } })
   for (const file of files) {
-    if (file === page) continue
+    if (file.path === page.path) continue
     routes.get(file.path, ({ request, set }) => answer(file, request, set as Reply), { detail: { hide: true } })
   }
   return routes

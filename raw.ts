@@ -1,26 +1,48 @@
 /** The raw routes: plain text for curl and whatever else speaks HTTP. */
 import { Type as t } from '@sinclair/typebox'
 import { Elysia, status } from 'elysia'
-import { rateLimit } from 'elysia-rate-limit'
 import { answers, LOAD_ERRORS, WRITE_ERRORS } from './answers.ts'
-import { invalid } from './errors.ts'
-import type { Guard } from './guard.ts'
-import { basicPassword, parseDuration, readText } from './request.ts'
+import { invalid, Refusal, tooLarge } from './errors.ts'
+import { createLimiter, type Guard } from './guard.ts'
+import { PLAIN_TEXT, parseDuration, passwordToLoad, passwordToWrite, readText, wantsPage } from './request.ts'
 import { code, fields } from './schemas.ts'
 import type { Settings } from './settings.ts'
 import type { Texts } from './texts.ts'
 
-/** For OpenAPI: a raw route takes a password as HTTP Basic, or none. */
+/** For OpenAPI: a raw route takes a password as HTTP Basic, or none; and one that writes a key, where there are keys. */
 const PASSWORD: Record<string, string[]>[] = [{}, { password: [] }]
+const WRITER = [...PASSWORD, { writeKey: [] }, { password: [], writeKey: [] }]
 
-export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (request: Request) => string) {
+export function createRaw(
+  texts: Texts,
+  guard: Guard,
+  settings: Settings,
+  who: (request: Request) => string,
+  checkWriter: (request: Request, client: string) => Promise<void>,
+) {
   const { MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
+  const sender = (client: string) => ({
+    client,
+    maxBytes: MAX_TEXT_BYTES,
+    tooLarge: () => tooLarge(MAX_TEXT_BYTES),
+  })
   return (
     new Elysia()
       // Counted before the body is read, so these stand before the limiter.
+      .parser('newText', async ({ query, request }) => {
+        const client = who(request)
+        guard.admitRequest(client)
+        await checkWriter(request, client)
+        // A client that sends credentials only when it is asked for them sends the body twice: the first is not read.
+        if (query.password === '' && passwordToWrite(request) === undefined) {
+          throw new Refusal('password_required', { message: 'The address says ?password, but no password came.' })
+        }
+        return readText(request, sender(client))
+      })
       .parser('textBody', ({ request }) => {
-        guard.admitRequest(who(request))
-        return readText(request, MAX_TEXT_BYTES)
+        const client = who(request)
+        guard.admitRequest(client)
+        return readText(request, sender(client))
       })
       .post(
         '/',
@@ -28,30 +50,36 @@ export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (
           const { code } = await texts.write(who(request), {
             text: body,
             expiresIn: query.expires === undefined ? undefined : parseDuration(query.expires, MAX_EXPIRY_SECONDS),
-            password: basicPassword(request),
+            password: passwordToWrite(request),
             once: query.once !== undefined,
           })
           return status(201, `${code}\n`)
         },
         {
-          parse: ['textBody', 'text'],
+          parse: ['newText', 'text'],
           body: t.String(),
           query: fields({
             expires: t.Optional(t.String({ description: 'Must be like 90, 10m, 1h or 7d.' })),
             once: t.Optional(t.String({ pattern: '^(1|true)?$', description: 'Must be without a value, or true.' })),
+            password: t.Optional(
+              t.Literal('', {
+                description:
+                  'Must be without a value. It demands a password, which comes as HTTP Basic: curl -u :PASSWORD …',
+              }),
+            ),
           }),
           response: {
             201: t.String({ description: 'The four letters and a newline.' }),
-            ...answers(t.String(), WRITE_ERRORS),
+            ...answers(t.String(), [...WRITE_ERRORS, 'password_required']),
           },
-          detail: { summary: 'Store the body, byte for byte, and get a code', security: PASSWORD },
+          detail: { summary: 'Store the body, byte for byte, and get a code', security: WRITER },
         },
       )
       .post(
         '/:code',
         async ({ body, params, request }) => {
           if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
-          const load = { code: params.code.trim(), password: basicPassword(request), request }
+          const load = { code: params.code.trim(), password: passwordToLoad(request), request }
           return (await texts.load(who(request), load)).text
         },
         {
@@ -66,27 +94,18 @@ export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (
         },
       )
 
-      .use(
-        rateLimit({
-          context: guard.requests,
-          duration: 60_000,
-          max: Number.MAX_SAFE_INTEGER, // The context refuses, in our words.
-          countFailedRequest: true,
-          generator: who,
-          headers: false,
-          scoping: 'scoped',
-        }),
-      )
+      .use(createLimiter(guard.requests, who))
       .get(
         '/:code',
         async ({ params, request, set }) => {
           const code = params.code.trim()
           set.headers.vary = 'Origin, Accept'
-          if (request.headers.get('accept')?.includes('text/html')) {
+          set.headers['content-type'] = PLAIN_TEXT
+          if (wantsPage(request)) {
             set.headers.location = `${PUBLIC_URL ?? ''}/#${code}`
             return status(302, '')
           }
-          const load = { code, password: basicPassword(request), request }
+          const load = { code, password: passwordToLoad(request), request }
           return (await texts.load(who(request), { ...load, keepOnce: 'use_post' })).text
         },
         {

@@ -1,38 +1,85 @@
 /** How a request is read where Elysia's own parsers would lose bytes, read without bound, or answer unclearly. */
-import { duration, invalid, Refusal, tooLarge } from './errors.ts'
+import { duration, invalid, Refusal } from './errors.ts'
+
+/** Said, though it is Bun's own word for a string: an answer to HEAD has none. */
+export const PLAIN_TEXT = 'text/plain;charset=utf-8'
+
+/** Whether a person's browser asks, which had better be shown the page. */
+export const wantsPage = ({ headers, method }: Request) =>
+  method !== 'POST' && headers.get('accept')?.includes('text/html') === true
 
 /** Refuses bytes that are not UTF-8, and keeps a byte order mark as the text's own. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Bytes of bodies that may be held at a time while the rest of them arrives: what slow senders can take of the memory. */
+/**
+ * Bytes of bodies that may be held at a time while the rest of them arrives: what slow senders can take of the memory.
+ * And of one client's, so that it takes eight to keep others out.
+ */
 const MAX_HELD_BYTES = 128 * 1024 * 1024
+const MAX_HELD_BYTES_OF_CLIENT = MAX_HELD_BYTES / 8
+
+/** How long a body may be under way: half a minute, and what its bytes take on a slow line. */
+const BODY_PATIENCE = 30_000
+const SLOWEST_BYTES_PER_MILLISECOND = 16
 
 /**
  * Bytes of a body that is read however much is held, so that a flood of large ones stops no load and no short text. One
  * that says that it is no larger is awaited as a whole: reading it as a stream costs more than all the rest of a load.
  */
-const SMALL_BODY_BYTES = 16_384
+export const SMALL_BODY_BYTES = 16_384
 
 let heldBytes = 0
+const heldOf = new Map<string, number>()
 
-/** The body, of at most `maxBytes`. Throws the refusal `text_too_large` as soon as that is known, and `busy`. */
-async function readBody(request: Request, maxBytes: number, maxTextBytes: number): Promise<Uint8Array> {
+function hold(client: string, bytes: number) {
+  heldBytes += bytes
+  const held = (heldOf.get(client) ?? 0) + bytes
+  if (held > 0) heldOf.set(client, held)
+  else heldOf.delete(client)
+  return held
+}
+
+/** Who sends a body, and how much of one. */
+export interface Sender {
+  client: string
+  /** The most bytes that the body may have. */
+  maxBytes: number
+  /** The refusal of a larger one. */
+  tooLarge: () => Refusal
+}
+
+/** The body. Throws the refusal of one that is too large as soon as that is known, and `busy`. */
+async function readBody(request: Request, { client, maxBytes, tooLarge }: Sender): Promise<Uint8Array> {
   const length = request.headers.get('content-length')
-  if (Number(length) > maxBytes) throw tooLarge(maxTextBytes)
+  if (Number(length) > maxBytes) throw tooLarge()
   // Bun refuses a request whose body could be longer than it says. `bytes()` would take a tenth of a load more.
   if (length !== null && Number(length) <= SMALL_BODY_BYTES) return new Uint8Array(await request.arrayBuffer())
   const chunks: Uint8Array[] = []
+  const reader = request.body?.getReader()
+  const ends = performance.now() + BODY_PATIENCE
   let size = 0
+  const timer = setInterval(() => {
+    if (performance.now() > ends + size / SLOWEST_BYTES_PER_MILLISECOND) void reader?.cancel().catch(() => {})
+  }, 1000)
   try {
-    for await (const chunk of request.body ?? []) {
-      size += chunk.byteLength
-      heldBytes += chunk.byteLength
-      if (size > maxBytes) throw tooLarge(maxTextBytes)
-      if (heldBytes > MAX_HELD_BYTES && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
-      chunks.push(chunk)
+    for (;;) {
+      const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
+      if (performance.now() > ends + size / SLOWEST_BYTES_PER_MILLISECOND)
+        throw new Refusal('busy', { retryAfter: 5, message: 'The text came too slowly.' })
+      if (done) break
+      size += value.byteLength
+      const held = hold(client, value.byteLength)
+      if (size > maxBytes) throw tooLarge()
+      // Never less than one body may have: it would be told to try again for ever.
+      const isFull =
+        heldBytes > Math.max(MAX_HELD_BYTES, maxBytes) || held > Math.max(MAX_HELD_BYTES_OF_CLIENT, maxBytes)
+      if (isFull && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
+      chunks.push(value)
     }
   } finally {
-    heldBytes -= size
+    clearInterval(timer)
+    hold(client, -size)
+    void reader?.cancel().catch(() => {})
   }
   return Buffer.concat(chunks)
 }
@@ -40,18 +87,59 @@ async function readBody(request: Request, maxBytes: number, maxTextBytes: number
 /** Fields that a JSON body may have: more than any route knows, and few enough to be named in an answer. */
 const MAX_FIELDS = 16
 
+/** Bytes of a JSON body that stand outside its strings: what the fields' names and values need between them, and room. */
+const MAX_BARE_BYTES = 4096
+
+/**
+ * Whether a JSON body has no more in it than fields can: what parsing costs depends on how many values there are, and a
+ * million empty objects cost seconds and gigabytes. Looks at bytes alone, from string to string.
+ */
+function isFlat(body: Uint8Array): boolean {
+  let bare = 0
+  for (let at = 0, strings = 0; ; strings++) {
+    const opening = body.indexOf(QUOTE, at)
+    bare += (opening < 0 ? body.length : opening) - at
+    if (bare > MAX_BARE_BYTES || strings > 4 * MAX_FIELDS) return false
+    if (opening < 0) return true
+    at = endOfString(body, opening)
+    if (at < 0) return true // The parser refuses a string without an end.
+  }
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+/** The place behind the string that begins at `opening`; -1 where it does not end. */
+function endOfString(body: Uint8Array, opening: number): number {
+  for (let at = opening + 1; ; at++) {
+    at = body.indexOf(QUOTE, at)
+    if (at < 0) return -1
+    let backslashes = 0
+    while (body[at - 1 - backslashes] === BACKSLASH) backslashes++
+    if (backslashes % 2 === 0) return at + 1
+  }
+}
+
+/** In front of JSON it may be ignored (RFC 8259, 8.1). */
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
+
 /**
  * The fields of the JSON body. A value that is an object or array itself comes as null, since no field is one, and a
  * validator that meets it nested a million deep dies of it.
  * Throws the refusals `unsupported_media_type`, `text_too_large`, `malformed`, `invalid` and `busy`.
  */
-export async function readJson(request: Request, maxTextBytes: number): Promise<Record<string, unknown>> {
+export async function readJson(request: Request, sender: Sender): Promise<Record<string, unknown>> {
   const mediaType = request.headers.get('content-type')
   if (mediaType !== 'application/json' && mediaType?.split(';')[0]?.trim().toLowerCase() !== 'application/json') {
     throw new Refusal('unsupported_media_type')
   }
-  // A byte of text takes up to six in JSON (\u0000), and the other fields need a little room.
-  const body = await readBody(request, 6 * maxTextBytes + 16_384, maxTextBytes)
+  const bytes = await readBody(request, sender)
+  const body = BYTE_ORDER_MARK.every((byte, at) => byte === bytes[at]) ? bytes.subarray(3) : bytes
+  if (!isFlat(body)) {
+    const [first] = body.subarray(body.findIndex((byte) => byte > 0x20))
+    if (first !== 0x7b && first !== 0x5b) throw new Refusal('malformed') // Neither { nor [.
+    throw invalid('body', `Must be an object of at most ${MAX_FIELDS} fields, none of them an object or array.`)
+  }
   let parsed: unknown
   try {
     parsed = JSON.parse(utf8.decode(body))
@@ -72,13 +160,13 @@ export async function readJson(request: Request, maxTextBytes: number): Promise<
  * The body as text, whatever its media type says (curl claims a form), unless it is wrapped in a multipart form.
  * Throws the refusals `unsupported_media_type`, `text_too_large`, `invalid` and `busy`.
  */
-export async function readText(request: Request, maxTextBytes: number): Promise<string> {
+export async function readText(request: Request, sender: Sender): Promise<string> {
   if (/^multipart\//i.test(request.headers.get('content-type') ?? '')) {
     throw new Refusal('unsupported_media_type', {
       message: 'Send the text itself, not a form: curl --data-binary @FILE …',
     })
   }
-  const body = await readBody(request, maxTextBytes, maxTextBytes)
+  const body = await readBody(request, sender)
   try {
     return utf8.decode(body)
   } catch {
@@ -86,18 +174,52 @@ export async function readText(request: Request, maxTextBytes: number): Promise<
   }
 }
 
-/** The password of an `Authorization: Basic` header, whatever its user; undefined without the header. */
-export function basicPassword(request: Request): string | undefined {
-  const header = request.headers.get('authorization')
-  if (header === null) return undefined
-  try {
-    const [, credentials] = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(header) ?? []
-    const [, password] = /^[^:]*:(.+)$/su.exec(utf8.decode(Buffer.from(credentials ?? '', 'base64'))) ?? []
-    if (password !== undefined) return password
-  } catch {
-    // Not UTF-8: refused like everything else that is no password.
+interface Credentials {
+  hasUser: boolean
+  password: Uint8Array
+}
+
+/** What a request brings as HTTP Basic; other schemes are none of ours. Several come where a proxy in front adds its own. */
+const credentialsOf = ({ headers }: Request): Credentials[] =>
+  (headers.get('authorization') ?? '').split(',').flatMap((header) => {
+    const basic = /^basic(?!\S)(?:\s+([\w+/-]+=*)$)?/i.exec(header.trim())
+    if (!basic) return []
+    const bytes = Buffer.from(basic[1] ?? '', 'base64')
+    const colon = bytes.indexOf(':')
+    return [{ hasUser: colon > 0, password: bytes.subarray(colon < 0 ? bytes.length : colon + 1) }]
+  })
+
+/**
+ * The password of a raw write. One that might be meant for somebody else is refused, as is one that cannot be read: a
+ * text is never stored without the password that its writer gave, nor with one that he did not.
+ */
+export function passwordToWrite(request: Request): string | undefined {
+  const [own, other] = credentialsOf(request)
+  if (!own) return undefined
+  if (own.hasUser || other) {
+    throw invalid(
+      'password',
+      'It must come with an empty user, and a name came with it. If you typed the name, leave it out: curl -u :PASSWORD … ' +
+        'If it is the login of a proxy in front, the proxy has to keep the Authorization header to itself.',
+    )
   }
-  throw invalid('password', 'Must come as HTTP Basic with an empty user: curl -u :PASSWORD …')
+  if (own.password.length === 0)
+    throw invalid('password', 'Must come as HTTP Basic with an empty user: curl -u :PASSWORD …')
+  return decodePassword(own.password)
+}
+
+/** The password of a raw load; what is not for it is ignored. */
+export function passwordToLoad(request: Request): string | undefined {
+  const own = credentialsOf(request).find(({ hasUser, password }) => !hasUser && password.length > 0)
+  return own && decodePassword(own.password)
+}
+
+function decodePassword(password: Uint8Array): string {
+  try {
+    return utf8.decode(password)
+  } catch {
+    throw invalid('password', 'It is not UTF-8. Set the terminal to UTF-8, or choose one of letters a–z and digits.')
+  }
 }
 
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 }

@@ -29,10 +29,14 @@ export type Texts = ReturnType<typeof createTexts>
 
 /** The three operations. Each is asked by a `client`, as `clientOf` names it, and throws the refusals of `errors.ts`. */
 export function createTexts(store: Store, guard: Guard, settings: Settings, now: () => number) {
+  const { MAX_TEXT_BYTES, MAX_STORED_BYTES, WRITE_BYTES_PER_DAY } = settings
+  /** What is larger can never be stored, so its writer is not told to wait. */
+  const maxBytes = Math.min(MAX_TEXT_BYTES, MAX_STORED_BYTES, WRITE_BYTES_PER_DAY || Number.POSITIVE_INFINITY)
+
   async function find(client: string, code: string): Promise<LentText> {
     guard.refuseLookUp(client)
     const found = await store.load(code, now())
-    if (!found) throw await guard.miss(client)
+    if (!found) throw await guard.miss(client, code)
     await guard.admitLookUp(client) // Again, since a burst of guesses was admitted as a whole.
     return found
   }
@@ -43,12 +47,12 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
       { text, expiresIn = settings.DEFAULT_EXPIRY_SECONDS, password, once = false }: NewText,
     ) {
       const size = Buffer.byteLength(text)
-      if (size > settings.MAX_TEXT_BYTES) throw tooLarge(settings.MAX_TEXT_BYTES)
+      if (size > maxBytes) throw tooLarge(maxBytes)
       if (size === 0) throw invalid('text', 'The text is empty.')
       if (!text.isWellFormed()) throw invalid('text', 'The text is not well-formed Unicode.')
       await guard.admitWrite(client, size)
       try {
-        const passwordHash = password === undefined ? null : await hashPassword(password)
+        const passwordHash = password === undefined ? null : await hashPassword(password, client)
         const eraseToken = randomBytes(16).toString('base64url')
         const writtenAt = now()
         const expiresAt = writtenAt + expiresIn * 1000
@@ -69,27 +73,34 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
      */
     async load(client: string, { code, password, keepOnce, request }: Loading) {
       let found = await find(client, code)
-      if (found.once && keepOnce) throw new Refusal(keepOnce)
       const { passwordHash } = found
+      if (passwordHash !== null) await guard.countGlimpse(client, code)
+      if (found.once && keepOnce) throw new Refusal(keepOnce)
       if (passwordHash !== null) {
         if (password === undefined) throw new Refusal('password_required')
         const { signal } = request // Only here, since making it takes as long as all the rest of a load.
         // The salted hash is no other text's: what is counted for this one never meets a later one with its code.
-        await guard.checkPassword(passwordHash, client, () => verifyPassword(password, passwordHash))
+        await guard.checkPassword(passwordHash, client, () => verifyPassword(password, passwordHash, client))
         // Hashing takes a while, in which the client may have gone, and the text expired or been erased or taken.
         if (signal.aborted) throw new Refusal('busy')
         found = await find(client, code)
-        if (found.passwordHash !== passwordHash) throw await guard.miss(client)
+        if (found.passwordHash !== passwordHash) throw await guard.miss(client, code)
       }
-      if (found.once && !(await store.erase(code, found.eraseTokenHash, now()))) throw await guard.miss(client)
+      if (found.once) {
+        const { signal } = request
+        await new Promise(setImmediate) // In which it is heard that the client has gone.
+        if (signal.aborted) throw new Refusal('busy')
+        if (!(await store.erase(code, found.eraseTokenHash, now()))) throw await guard.miss(client, code)
+      }
+      await guard.forgive(client, code, passwordHash !== null)
       return { text: found.body, expiresAt: new Date(found.expiresAt).toISOString(), once: found.once }
     },
 
     async erase(client: string, { code, eraseToken }: { code: string; eraseToken: string }) {
       const { eraseTokenHash } = await find(client, code)
       // Compared before anything is committed, so that a burst of guesses is counted guess by guess.
-      if (!eraseTokenHash.equals(sha256(eraseToken))) throw await guard.miss(client)
-      if (!(await store.erase(code, eraseTokenHash, now()))) throw await guard.miss(client)
+      if (!eraseTokenHash.equals(sha256(eraseToken))) throw await guard.miss(client, code)
+      if (!(await store.erase(code, eraseTokenHash, now()))) throw await guard.miss(client, code)
     },
   }
 }

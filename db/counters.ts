@@ -1,5 +1,6 @@
 /** Counts towards limits: what a count is, and the counters of one process. */
 import { LRUCache } from 'lru-cache'
+import { createSketch } from './sketch.ts'
 
 /** Keys that each limit remembers, least recently seen forgotten first: what bounds its memory: measured, 25 MB for all of them full. */
 const REMEMBERED_KEYS = 20_000
@@ -13,7 +14,12 @@ export interface Limit {
   window: number
   /** Milliseconds that a key is refused once it has reached `max`; without it, what is left of the window. */
   lock?: number
+  /** The longest lock, where `lock` differs from one event to the next. */
+  longestLock?: number
 }
+
+/** Milliseconds that a count lasts at most. */
+const longest = ({ window, lock = 0, longestLock = lock }: Limit) => Math.max(window, longestLock)
 
 /** Something that counts towards a limit. */
 export interface LimitEvent {
@@ -44,22 +50,49 @@ export interface Counters {
   forget(event: LimitEvent): Awaitable<void>
 }
 
-/** The counters of this process. */
-export function createCounters() {
-  const ofLimit = new Map<string, LRUCache<string, Count>>()
+/**
+ * The counters of this process. What their bounded memory forgets is kept in a sketch, from which a key that comes back
+ * begins: otherwise 20,001 addresses would make each other's guesses forgotten.
+ * @param isCopy whether the counts are kept elsewhere, so that nothing is lost with what is forgotten here
+ */
+export function createCounters(isCopy = false) {
+  const sketches = new Map<number, ReturnType<typeof createSketch>>()
+  const memories = new Map<string, ReturnType<typeof createMemory>>()
+  let lastNow = 0
 
-  function countsOf({ name }: Limit) {
-    const counts = ofLimit.get(name) ?? new LRUCache<string, Count>({ max: REMEMBERED_KEYS })
-    ofLimit.set(name, counts)
-    return counts
+  function createMemory(limit: Limit) {
+    const span = longest(limit)
+    const sketch = sketches.get(span) ?? createSketch(span)
+    sketches.set(span, sketch)
+    // A sketch counts to 65,535: in units, so that the count of a network, a hundred times a client's, is below that.
+    const unit = Math.max(1, Math.ceil(limit.max / 200))
+    const counts = new LRUCache<string, Count>({
+      max: REMEMBERED_KEYS,
+      dispose({ count, endsAt }, key, reason) {
+        if (isCopy || reason !== 'evict' || count <= 0 || endsAt <= lastNow) return
+        sketch.keep(`${limit.name} ${key}`, Math.ceil(count / unit), endsAt, lastNow)
+      },
+    })
+    return { counts, sketch, unit }
   }
 
+  function memoryOf(limit: Limit) {
+    const memory = memories.get(limit.name) ?? createMemory(limit)
+    memories.set(limit.name, memory)
+    return memory
+  }
+
+  const countsOf = (limit: Limit) => memoryOf(limit).counts
+
   function current({ limit, key }: LimitEvent, now: number): Count {
-    const entry = countsOf(limit).get(key)
+    lastNow = now
+    const { counts, sketch, unit } = memoryOf(limit)
+    const entry = counts.get(key)
     // One that ends later than any can was counted before the clock was set back.
-    const longest = Math.max(limit.window, limit.lock ?? 0)
-    return entry && entry.endsAt > now && entry.endsAt <= now + longest
-      ? entry
+    if (entry && entry.endsAt > now && entry.endsAt <= now + longest(limit)) return entry
+    const kept = entry || isCopy || sketch.isEmpty() ? undefined : sketch.recall(`${limit.name} ${key}`, now)
+    return kept
+      ? { count: kept.count * unit, endsAt: Math.min(kept.endsAt, now + longest(limit)) }
       : { count: 0, endsAt: now + limit.window }
   }
 
@@ -81,7 +114,8 @@ export function createCounters() {
     subtract(events: LimitEvent[], now: number) {
       for (const event of events) current(event, now).count -= event.amount
     },
-    forget: ({ limit, key }: LimitEvent) => void countsOf(limit).delete(key),
+    // Not deleted, or it would begin anew from the sketch.
+    forget: ({ limit, key }: LimitEvent) => void countsOf(limit).set(key, { count: 0, endsAt: lastNow + limit.window }),
     /** Keeps counts that were learned elsewhere; undefined where nothing is counted. */
     set: (events: LimitEvent[], counts: (Count | undefined)[], now: number) =>
       events.map(({ limit, key }, at) => {

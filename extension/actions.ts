@@ -14,23 +14,30 @@ const DOUBLE_CLICK = 600
 /** Milliseconds that a button says that it has copied. */
 const COPIED_SHOWN = 2000
 
+const copiedTimers = new WeakMap<HTMLElement, ReturnType<typeof setTimeout>>()
+
+/** Has a button say, for some milliseconds, that it has copied; its size stays. */
+export function showCopied(copyButton: HTMLButtonElement, label: MessageKey, milliseconds = COPIED_SHOWN) {
+  clearTimeout(copiedTimers.get(copyButton))
+  copyButton.style.width = `${copyButton.offsetWidth}px`
+  say(copyButton, 'copied')
+  if (copyButton.scrollWidth > copyButton.clientWidth) copyButton.textContent = '✓'
+  const timer = setTimeout(() => {
+    say(copyButton, label)
+    copyButton.style.width = ''
+  }, milliseconds)
+  copiedTimers.set(copyButton, timer)
+}
+
 /** Copies what `find` finds when `copyButton` is pressed. The button itself says so too: in a long list the line is out of view. */
 export function copyOnPress(copyButton: HTMLButtonElement, find: () => string | undefined, done: MessageKey) {
   const label = copyButton.dataset.say as MessageKey
-  let timer: ReturnType<typeof setTimeout> | undefined
   copyButton.onclick = async () => {
     const text = find()
     if (text === undefined) return
     if (!(await copy(text))) return complain('copyFailed')
     tell(done)
-    clearTimeout(timer)
-    copyButton.style.width = `${copyButton.offsetWidth}px`
-    say(copyButton, 'copied')
-    if (copyButton.scrollWidth > copyButton.clientWidth) copyButton.textContent = '✓'
-    timer = setTimeout(() => {
-      say(copyButton, label)
-      copyButton.style.width = ''
-    }, COPIED_SHOWN)
+    showCopied(copyButton, label)
   }
 }
 

@@ -3,7 +3,7 @@ import { treaty } from '@elysiajs/eden/treaty2'
 import type { ErrorCode } from '../errors.ts'
 import type { App } from '../index.ts'
 import { isCode } from './code.ts'
-import type { Language } from './messages.ts'
+import type { Language } from './languages.ts'
 
 export const isExtension = location.protocol.endsWith('-extension:')
 
@@ -26,8 +26,11 @@ const LARGE_TEXT = 1_048_576
 export interface Lent {
   code: string
   eraseToken: string
-  /** Milliseconds since 1970 on this computer's clock, which on a borrowed computer may be wrong. */
+  /** Milliseconds since 1970 by the server's clock. */
   expiresAt: number
+  /** The same, and bytes: what tells one from another. Missing in lists of earlier versions. */
+  writtenAt?: number
+  size?: number
   once: boolean
   hasPassword: boolean
   server: string
@@ -37,7 +40,7 @@ export interface Loaded {
   code: string
   text: string
   once: boolean
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970 by the server's clock. */
   expiresAt: number
 }
 
@@ -47,23 +50,33 @@ export interface Field {
   frameId: number
   /** Milliseconds since 1970. */
   askedAt: number
+  /** Whether the browser lets no extension into its page or frame. */
+  isClosed?: boolean
 }
 
 /** What stays until it is removed. */
 interface Kept {
   history: Lent[]
+  /** Seconds that a text is kept unless a person chooses otherwise for it. */
   expiresIn: number
   language: Language
   server: string
+  /** Milliseconds that the server's clock is before this computer's. */
+  ahead: number
+  /** The write key of each server that wanted one. */
+  writeKeys: Record<string, string>
 }
 
 /** What a closed popup must not lose: gone with the browser, on the web page with the tab. */
 interface Draft {
   tab: 'write' | 'load'
   text: string
+  seconds: number
   once: boolean
   code: string
   written: Lent
+  /** What a selection that was sent may have lost: the key of the message that tells it. */
+  lack: 'sentFlat' | 'sentPart'
   loaded: Loaded
   field: Field
   hadPassword: boolean
@@ -74,20 +87,58 @@ interface Memory<Values> {
   set<K extends keyof Values & string>(key: K, value: Values[K] | undefined): Promise<void>
 }
 
-export const kept = isExtension ? extensionMemory<Kept>('local') : pageMemory<Kept>('localStorage')
-export const draft = isExtension ? extensionMemory<Draft>('session') : pageMemory<Draft>('sessionStorage')
+export interface Memories {
+  kept: Memory<Kept>
+  draft: Memory<Draft>
+}
 
-/** A browser may refuse to remember, in a private window or for want of room: then both homes work without. */
-function extensionMemory<Values>(area: 'local' | 'session'): Memory<Values> {
-  const storage = chrome.storage[area]
+/** Whether this popup is that of a private window. The browser itself forgets what a page kept there. */
+const isPrivate =
+  isExtension && location.pathname === '/popup.html'
+    ? chrome.windows.getCurrent().then(({ incognito }) => incognito)
+    : Promise.resolve(false)
+
+export const { kept, draft } = isExtension ? memoriesOf(isPrivate) : pageMemories()
+
+/** Those of private windows, for the background, which works for both kinds. */
+export const privateMemories = () => memoriesOf(Promise.resolve(true))
+
+function memoriesOf(isPrivate: Promise<boolean>): Memories {
+  return { kept: extensionMemory('local', isPrivate), draft: extensionMemory('session', isPrivate) }
+}
+
+function pageMemories(): Memories {
+  return { kept: pageMemory('localStorage'), draft: pageMemory('sessionStorage') }
+}
+
+/** What does not tell what a person wrote or read: the same in private windows. */
+const SHARED = ['language', 'server', 'expiresIn', 'ahead', 'tab', 'field']
+const PRIVATE = 'private:'
+
+/** A browser may refuse to remember, for want of room: then both homes work without. Of private windows nothing reaches the disk. */
+function extensionMemory<Values>(area: 'local' | 'session', isPrivate: Promise<boolean>): Memory<Values> {
+  const placeOf = async (key: string) =>
+    !SHARED.includes(key) && (await isPrivate)
+      ? ([chrome.storage.session, PRIVATE + key] as const)
+      : ([chrome.storage[area], key] as const)
   return {
-    get: async (key) => (await storage.get(key))[key] as Values[typeof key] | undefined,
+    async get(key) {
+      const [storage, name] = await placeOf(key)
+      return (await storage.get(name))[name] as Values[typeof key] | undefined
+    },
     async set(key, value) {
+      const [storage, name] = await placeOf(key)
       try {
-        await (value === undefined ? storage.remove(key) : storage.set({ [key]: value }))
+        await (value === undefined ? storage.remove(name) : storage.set({ [name]: value }))
       } catch {}
     },
   }
+}
+
+/** For when the last private window has closed. */
+export async function forgetPrivate() {
+  const names = Object.keys(await chrome.storage.session.get(null))
+  await chrome.storage.session.remove(names.filter((name) => name.startsWith(PRIVATE)))
 }
 
 function pageMemory<Values>(area: 'localStorage' | 'sessionStorage'): Memory<Values> {
@@ -111,6 +162,14 @@ function pageMemory<Values>(area: 'localStorage' | 'sessionStorage'): Memory<Val
 export const builtFor = () => (isExtension ? SERVER_URL : location.origin)
 
 export const serverAddress = async () => (isExtension && (await kept.get('server'))) || builtFor()
+
+/** The write key that is remembered for a server: no other is ever sent it. */
+export const writeKeyOf = async (server: string) => (await kept.get('writeKeys'))?.[server]
+
+export async function keepWriteKey(server: string, key: string) {
+  const { [server]: _, ...others } = (await kept.get('writeKeys')) ?? {}
+  await kept.set('writeKeys', key ? { ...others, [server]: key } : others)
+}
 
 export const linkOf = ({ server, code }: { server: string; code: string }) => `${server}/#${code}`
 
@@ -136,19 +195,40 @@ interface Writing {
   expiresIn: number
   password?: string
   once: boolean
+  /** Typed just now: it is remembered once the server has taken it. */
+  writeKey?: string
+}
+
+interface Loading {
+  code: string
+  password?: string
+  /** False leaves a text that can be read only once, which is then the problem `only_once`. */
+  take?: boolean
 }
 
 /** What the popup asks of the background, which finishes it though the popup closes; and what comes of it. */
-export type Wish = { write: Writing } | { load: { code: string; password?: string } }
+export type Wish = { write: Writing } | { load: Loading } | { send: { tabId: number; isPrivate: boolean } }
 export type Outcome = { done: Lent | Loaded } | { problem: Pick<Problem, 'reason' | 'details'> }
 
 /** Stores a text, and remembers its code. Throws a `Problem`, as all three do. */
-export const write = isExtension ? (body: Writing) => askBackground<Lent>({ write: body }) : writeHere
+export const write = async (body: Writing) =>
+  (await hasBackground()) ? askBackground<Lent>({ write: body }) : writeHere(body)
 
 /** Reads a text. */
-export const load = isExtension
-  ? (code: string, password?: string) => askBackground<Loaded>({ load: { code, password } })
-  : loadHere
+export async function load(body: Loading): Promise<Loaded> {
+  if (await hasBackground()) return askBackground<Loaded>({ load: body })
+  const loaded = await loadHere(body)
+  // The web page, whose computer may be borrowed, keeps it nowhere.
+  if (isExtension) await draft.set('loaded', loaded)
+  return loaded
+}
+
+/** Writes what is selected in the page in a tab. */
+export const sendSelection = async (tabId: number) =>
+  askBackground<Lent>({ send: { tabId, isPrivate: await isPrivate } })
+
+/** Private windows do without, since the background remembers what it has done. */
+const hasBackground = async () => isExtension && !(await isPrivate)
 
 async function askBackground<T extends Lent | Loaded>(wish: Wish): Promise<T> {
   const outcome: Outcome = await chrome.runtime.sendMessage(wish)
@@ -157,28 +237,36 @@ async function askBackground<T extends Lent | Loaded>(wish: Wish): Promise<T> {
   return outcome.done as T
 }
 
-export async function writeHere(body: Writing): Promise<Lent> {
+export async function writeHere({ writeKey, ...body }: Writing, memory = kept): Promise<Lent> {
   const server = await serverAddress()
-  const { code, eraseToken } = await answerOf(
-    call(server).api.write.post(body, request(new Blob([body.text]).size)),
-    ({ code, eraseToken }) => isCode(code) && typeof eraseToken === 'string',
+  const key = writeKey ?? (await writeKeyOf(server)) ?? ''
+  // No header can carry any other, and no server has it.
+  const headers: Record<string, string> = /^[!-~]+$/.test(key) ? { 'x-write-key': key } : {}
+  const size = new Blob([body.text]).size
+  const { code, eraseToken, expiresAt } = await answerOf(
+    call(server).api.write.post(body, { headers, ...request(size) }),
+    ({ code, eraseToken, expiresAt }) => isCode(code) && typeof eraseToken === 'string' && Date.parse(expiresAt) > 0,
   )
+  if (writeKey) await keepWriteKey(server, writeKey)
   const lent = {
     code,
     eraseToken,
-    expiresAt: Date.now() + body.expiresIn * 1000,
+    expiresAt: Date.parse(expiresAt),
+    writtenAt: Date.parse(expiresAt) - body.expiresIn * 1000,
+    size,
     once: body.once,
     hasPassword: body.password !== undefined,
     server,
   }
-  await changeHistory((lents) => [lent, ...lents])
+  await changeHistory((lents) => [lent, ...lents], memory)
   return lent
 }
 
-export async function loadHere(code: string, password?: string): Promise<Loaded> {
+export async function loadHere(body: Loading): Promise<Loaded> {
+  const { code } = body
   const server = await serverAddress()
   const { text, once, expiresAt } = await answerOf(
-    call(server).api.load.post({ code, password }, request(LARGE_TEXT)),
+    call(server).api.load.post(body, request(LARGE_TEXT)),
     ({ text, expiresAt }) => typeof text === 'string' && Date.parse(expiresAt) > 0,
   )
   if (once) await forget({ server, code })
@@ -197,31 +285,77 @@ export async function erase({ server, code, eraseToken }: Lent) {
 
 /** What was written here and is not over yet, newest first. */
 export async function history(): Promise<Lent[]> {
-  const all = (await kept.get('history')) ?? []
-  const live = all.filter(isLive)
-  if (live.length < all.length) await replaceHistory((lents) => lents)
-  return live
+  ahead = (await kept.get('ahead')) ?? ahead
+  const all = ((await kept.get('history')) ?? []).filter(({ code }) => isCode(code))
+  const over: string[] = []
+  for (const lent of all) if (await isOver(lent)) over.push(lent.eraseToken)
+  const isLive = ({ eraseToken }: Lent) => !over.includes(eraseToken)
+  if (over.length > 0) await replaceHistory((lents) => lents.filter(isLive))
+  return all.filter(isLive)
 }
 
 /** Tells by a `change` that a text was written or erased. */
 export const historyChanged = new EventTarget()
 
-const isLive = ({ code, expiresAt }: Lent) => isCode(code) && expiresAt > Date.now()
-
 const forget = ({ server, code }: { server: string; code: string }) =>
   changeHistory((lents) => lents.filter((lent) => lent.code !== code || lent.server !== server))
 
-async function changeHistory(change: (lents: Lent[]) => Lent[]) {
-  await replaceHistory(change)
+async function changeHistory(change: (lents: Lent[]) => Lent[], memory = kept) {
+  await replaceHistory(change, memory)
   historyChanged.dispatchEvent(new Event('change'))
 }
 
 /** One after another, in all tabs, the popup and the background: each change builds on the one before. */
-async function replaceHistory(change: (lents: Lent[]) => Lent[]) {
-  const replace = async () => kept.set('history', change(((await kept.get('history')) ?? []).filter(isLive)))
+async function replaceHistory(change: (lents: Lent[]) => Lent[], memory = kept) {
+  const replace = async () => memory.set('history', change((await memory.get('history')) ?? []))
   // Without HTTPS there are no locks, yet the page's memory does both without letting go of its turn.
   if (navigator.locks) await navigator.locks.request('history', replace)
   else await replace()
+}
+
+let ahead = 0
+
+/** Milliseconds since 1970 by the server's clock, as far as it was heard: this computer's own may be wrong. */
+export const now = () => Date.now() + ahead
+
+/** Milliseconds by which the server's clock and this one's differ in any case: an answer tells whole seconds, and takes a while. */
+const INEXACT = 5000
+
+/** What changes when this computer's clock is put forward or back, and with nothing else. */
+const clockEpoch = () => Date.now() - performance.now()
+
+/** That of the moment when the server's time was last heard. */
+let heardEpoch = Number.NaN
+const isTimeKnown = () => Math.abs(clockEpoch() - heardEpoch) < INEXACT
+
+function hearTime(response: Response) {
+  const heard = Date.parse(response.headers.get('date') ?? '') - Date.now()
+  heardEpoch = clockEpoch()
+  if (!(Math.abs(heard - ahead) > INEXACT)) return
+  ahead = heard
+  void kept.set('ahead', ahead)
+}
+
+/** When the server was last asked for its time in vain. */
+let unansweredAt = Number.NEGATIVE_INFINITY
+
+/** Whether the time of a text is up, which nobody but the server knows: what only this computer's clock says is not believed. */
+export async function isOver({ expiresAt, server }: { expiresAt: number; server?: string }): Promise<boolean> {
+  if (expiresAt > now()) return false
+  if (!isTimeKnown() && performance.now() - unansweredAt > PATIENCE) {
+    const { response } = await call(server ?? (await serverAddress()))
+      .health.get(request())
+      .catch(() => UNREADABLE)
+    if (response?.ok) hearTime(response)
+    else unansweredAt = performance.now()
+  }
+  return isTimeKnown() && expiresAt <= now()
+}
+
+/** The keys that open the popup, if there are any. */
+export async function shortcutOf(): Promise<string | undefined> {
+  const commands = await chrome.commands.getAll()
+  return commands.find(({ name }) => name === '_execute_action')?.shortcut
 }
 
 /** Whether an extextcloud server answers at `server`. */
@@ -248,6 +382,7 @@ async function answerOf<T>(
 ): Promise<T> {
   // What is called JSON and is none, or ends too early, throws.
   const { data, error, response } = await answer.catch(() => UNREADABLE)
+  if (response) hearTime(response)
   if (!error && isExpected(Object(data), response?.status)) return data as T
   const refusal = (error?.value as Refusal | null | undefined)?.error
   if (!refusal?.code) throw new Problem(navigator.onLine ? 'unreachable' : 'offline')

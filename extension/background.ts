@@ -3,17 +3,22 @@ import {
   DEFAULT_EXPIRY,
   draft,
   type Field,
+  forgetPrivate,
   history,
   kept,
   loadHere,
+  now,
   type Outcome,
   Problem,
+  privateMemories,
   type Wish,
   writeHere,
 } from './api.ts'
 import { copy } from './clipboard.ts'
 import { spell } from './code.ts'
+import { rememberField } from './field.ts'
 import { duration, message, problemKey, speak } from './messages.ts'
+import { readSelection } from './selection.ts'
 
 /** Which of the two builds this is: `bun run build` writes it here. */
 declare const BROWSER: 'chromium' | 'firefox'
@@ -24,11 +29,14 @@ const LOAD = 'load-into-field'
 /** Milliseconds between two signs of life. */
 const AWAKE = 20_000
 
+/** Milliseconds: where no server answers, a text whose time seems to be up stays. */
+const SHORTEST_TIMER = 1000
+
 /** Milliseconds: browsers take more for none at all. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-chrome.runtime.onInstalled.addListener(createMenu)
-chrome.storage.onChanged.addListener(({ language }) => language && createMenu())
+chrome.runtime.onInstalled.addListener(renewMenu)
+chrome.storage.onChanged.addListener(({ language }) => language && renewMenu())
 
 void refreshBadge()
 chrome.storage.onChanged.addListener(({ history }) => history && refreshBadge())
@@ -38,12 +46,30 @@ async function refreshBadge() {
   const code = await chrome.action.getBadgeText({})
   if (!code) return
   const lent = (await history()).find((lent) => lent.code === code)
-  if (lent) setTimeout(refreshBadge, Math.min(lent.expiresAt - Date.now(), LONGEST_TIMER))
+  if (lent) setTimeout(refreshBadge, Math.max(SHORTEST_TIMER, Math.min(lent.expiresAt - now(), LONGEST_TIMER)))
   else await chrome.action.setBadgeText({ text: '' })
 }
 
+let lastMenu: Promise<unknown> = Promise.resolve()
+
+/** One after another: two at once would both create the same entries. */
+function renewMenu() {
+  lastMenu = lastMenu.then(createMenu)
+}
+
+async function showBadge(code: string) {
+  await chrome.action.setBadgeBackgroundColor({ color: '#4338ca' })
+  await chrome.action.setBadgeText({ text: code })
+  void refreshBadge()
+}
+
+chrome.windows.onRemoved.addListener(async () => {
+  const windows = await chrome.windows.getAll()
+  if (!windows.some(({ incognito }) => incognito)) await forgetPrivate()
+})
+
 async function createMenu() {
-  speak(await kept.get('language'))
+  await speak(await kept.get('language'))
   await chrome.contextMenus.removeAll()
   chrome.contextMenus.create({ id: SEND, contexts: ['selection'], title: message('sendSelection') })
   chrome.contextMenus.create({ id: LOAD, contexts: ['editable'], title: message('loadIntoField') })
@@ -51,7 +77,7 @@ async function createMenu() {
 
 chrome.contextMenus.onClicked.addListener(({ menuItemId, selectionText = '', frameId = 0 }, tab) => {
   const field = { tabId: tab?.id ?? -1, frameId, askedAt: Date.now() }
-  if (menuItemId === SEND) void awake(() => sendSelection(field, selectionText))
+  if (menuItemId === SEND) void awake(() => sendSelection(field, selectionText, tab?.incognito))
   if (menuItemId === LOAD) askForCode(field)
 })
 
@@ -79,7 +105,12 @@ async function fulfil(wish: Wish): Promise<Outcome> {
       await Promise.all([draft.set('written', lent), draft.set('once', undefined)])
       return { done: lent }
     }
-    const loaded = await loadHere(wish.load.code, wish.load.password)
+    if ('send' in wish) {
+      const { tabId, isPrivate } = wish.send
+      const { lent } = await writeSelection({ tabId, frameId: 0, askedAt: Date.now() }, '', isPrivate)
+      return { done: lent }
+    }
+    const loaded = await loadHere(wish.load)
     await draft.set('loaded', loaded)
     return { done: loaded }
   } catch (thrown) {
@@ -88,21 +119,18 @@ async function fulfil(wish: Wish): Promise<Outcome> {
   }
 }
 
-/** Writes what is selected; tells the code by a notification, on the badge and on the clipboard. */
-async function sendSelection(place: Field, selectionText: string) {
-  speak(await kept.get('language'))
+/** Writes what is selected; tells the code by a notification, on the clipboard and, unless the window is private, on the badge. */
+async function sendSelection(place: Field, inMenu: string, isPrivate = false) {
+  await speak(await kept.get('language'))
   try {
-    const text = (await exactSelection(place)) || selectionText
-    const lent = await writeHere({ text, expiresIn: (await kept.get('expiresIn')) ?? DEFAULT_EXPIRY, once: false })
-    await Promise.all([draft.set('written', lent), draft.set('tab', 'write')])
+    const { lent, lack } = await writeSelection(place, inMenu, isPrivate)
     const isCopied = await copyFromBackground(lent.code)
-    await chrome.action.setBadgeBackgroundColor({ color: '#4338ca' })
-    await chrome.action.setBadgeText({ text: lent.code })
-    void refreshBadge()
-    await notify(
-      message('sentTitle', lent.code),
-      message(isCopied ? 'sentMessage' : 'sentUncopied', spell(lent.code), duration(lent.expiresAt - Date.now())),
-    )
+    if (!isPrivate) await showBadge(lent.code)
+    const told = [
+      message(isCopied ? 'sentMessage' : 'sentUncopied', spell(lent.code), duration(lent.expiresAt - now())),
+      lack && message(lack),
+    ]
+    await notify(message('sentTitle', lent.code), told.filter(Boolean).join('\n'))
   } catch (thrown) {
     const { reason, details } = Problem.of(thrown)
     const wait = details.retryAfter ? ` ${message('wait', duration(details.retryAfter * 1000))}` : ''
@@ -110,23 +138,13 @@ async function sendSelection(place: Field, selectionText: string) {
   }
 }
 
-/** The menu's own `selectionText` has lost its line breaks in Chromium. */
-async function exactSelection({ tabId, frameId }: Field): Promise<string> {
-  try {
-    const [injection] = await chrome.scripting.executeScript({
-      target: { tabId, frameIds: [frameId] },
-      func: () => {
-        const field = document.activeElement
-        return field instanceof HTMLTextAreaElement
-          ? field.value.slice(field.selectionStart, field.selectionEnd)
-          : String(getSelection())
-      },
-    })
-    return injection?.result ?? ''
-  } catch {
-    // A page that no extension may touch, such as a PDF.
-    return ''
-  }
+async function writeSelection(place: Field, inMenu: string, isPrivate: boolean) {
+  const memories = isPrivate ? privateMemories() : { kept, draft }
+  const { text, lack } = await readSelection(place, inMenu)
+  const expiresIn = (await kept.get('expiresIn')) ?? DEFAULT_EXPIRY
+  const lent = await writeHere({ text, expiresIn, once: false }, memories.kept)
+  await Promise.all([memories.draft.set('written', lent), draft.set('tab', 'write'), draft.set('lack', lack)])
+  return { lent, lack }
 }
 
 /** Firefox's background has a document to copy from; Chromium's borrows one for the moment. */
@@ -166,6 +184,7 @@ const notify = (title: string, text: string) =>
 /** Opens the popup, which puts the text that it loads into the field. Nothing is awaited before: Firefox opens a popup only at once. */
 function askForCode(field: Field) {
   void draft.set('field', field)
+  rememberField(field).catch(() => draft.set('field', { ...field, isClosed: true }))
   void draft.set('code', undefined)
   // A text that was read once exists nowhere else any more.
   void draft.get('loaded').then((loaded) => (loaded?.once ? undefined : draft.set('loaded', undefined)))

@@ -1,11 +1,11 @@
 /** “My texts”: the codes that were written here, each with its time, to be copied, shown again and erased. */
 import { askTwice, copyOnPress } from './actions.ts'
-import { history, historyChanged, isExtension, type Lent } from './api.ts'
+import { history, historyChanged, isExtension, type Lent, now } from './api.ts'
 import { showCode, spell } from './code.ts'
 import { element } from './elements.ts'
-import { currentLanguage, duration, message, say } from './messages.ts'
+import { clockTime, currentLanguage, duration, fileSize, message, say } from './messages.ts'
 import { focusTab } from './tabs.ts'
-import { reopen } from './write.ts'
+import { codeOnShow, reopen } from './write.ts'
 
 /** Makes items only for what is new: made anew, one would lose the focus, and the question whether to erase. */
 export async function showHistory() {
@@ -25,6 +25,7 @@ function historyItem(lent: Lent): HTMLLIElement {
   const item = document.createElement('li')
   item.dataset.key = keyOf(lent)
   item.dataset.code = lent.code
+  item.classList.toggle('on-show', lent.code === codeOnShow())
   const show = document.createElement('button')
   show.className = 'show-code'
   show.id = `lent-${lent.code}`
@@ -32,10 +33,6 @@ function historyItem(lent: Lent): HTMLLIElement {
   showCode(show, lent.code)
   show.title = message('showAgain')
   show.onclick = () => reopen(lent)
-  const left = document.createElement('span')
-  left.className = 'left'
-  left.dataset.expiresAt = String(lent.expiresAt)
-  left.textContent = duration(lent.expiresAt - Date.now())
   const copyButton = document.createElement('button')
   copyButton.className = 'quiet'
   say(copyButton, 'copyText')
@@ -45,31 +42,44 @@ function historyItem(lent: Lent): HTMLLIElement {
   say(eraseButton, 'erase')
   askTwice(eraseButton, () => lent)
   for (const control of [copyButton, eraseButton]) control.setAttribute('aria-describedby', show.id)
-  const about = document.createElement('span')
+  const about = document.createElement('div')
   about.className = 'about'
-  about.append(left, ...traits(lent))
+  about.append(nature(lent), traits(lent))
   item.append(show, about, copyButton, eraseButton)
   return item
 }
 
-/** In a word each, what a text asks of its reader. */
-function traits({ once, hasPassword }: Lent): HTMLElement[] {
-  const said = [once && 'listOnce', hasPassword && 'listPassword'] as const
-  return said
-    .filter((key) => key !== false)
-    .map((key) => {
-      const trait = document.createElement('span')
-      trait.className = 'trait'
-      say(trait, key)
-      return trait
-    })
+/** When it was written and how long it is, since the list does not know what it says. */
+function nature({ writtenAt, size }: Lent): HTMLElement {
+  const line = document.createElement('span')
+  line.textContent = [writtenAt && clockTime(writtenAt), size && fileSize(size)].filter(Boolean).join(' · ')
+  return line
+}
+
+/** What is left of its time and, in a word each, what it asks of its reader. */
+function traits({ expiresAt, once, hasPassword }: Lent): HTMLElement {
+  const line = document.createElement('span')
+  line.className = 'chips'
+  const left = document.createElement('span')
+  left.className = 'trait left'
+  left.dataset.expiresAt = String(expiresAt)
+  left.textContent = duration(expiresAt - now())
+  line.append(left)
+  for (const key of [once && 'listOnce', hasPassword && 'listPassword'] as const) {
+    if (!key) continue
+    const trait = document.createElement('span')
+    trait.className = 'trait'
+    say(trait, key)
+    line.append(trait)
+  }
+  return line
 }
 
 export async function tickHistory() {
   const times = [...document.querySelectorAll<HTMLElement>('#history .left')]
-  const isOver = (time: HTMLElement) => Number(time.dataset.expiresAt) <= Date.now()
+  const isOver = (time: HTMLElement) => Number(time.dataset.expiresAt) <= now()
   if (times.some(isOver)) return showHistory()
-  for (const time of times) time.textContent = duration(Number(time.dataset.expiresAt) - Date.now())
+  for (const time of times) time.textContent = duration(Number(time.dataset.expiresAt) - now())
 }
 
 // In another tab or popup.

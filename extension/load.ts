@@ -1,12 +1,13 @@
 /** The tab Load: four letters, a password where one is needed, and the text. */
 import { copyOnPress } from './actions.ts'
-import { draft, type Loaded, load, Problem } from './api.ts'
-import { isCode, readCode, showCode, showSpelling } from './code.ts'
-import { button, element, input, LONG_TEXT, reveal } from './elements.ts'
+import { draft, isOver, type Loaded, load, now, Problem } from './api.ts'
+import { isCode, plain, readCode, showCode, showSpelling } from './code.ts'
+import { button, element, input, isField, LONG_TEXT, reveal } from './elements.ts'
 import { putInto } from './field.ts'
-import { say } from './messages.ts'
+import { duration, fileSize, message, say } from './messages.ts'
 import { busy, complain, forgetMessage, forgetWait, tell } from './status.ts'
 import { showTab } from './tabs.ts'
+import { linkIn, spelledHost, wantsMonospace } from './text-shape.ts'
 
 /** Milliseconds that a field of a page waits for its text. */
 const FIELD_PATIENCE = 300_000
@@ -25,7 +26,7 @@ export async function restoreLoad() {
   loadCode.value = taken = (await draft.get('code')) ?? ''
   loaded = await draft.get('loaded')
   // A text to be read once is nowhere else any more: this computer's clock, which may be wrong, must not take it away.
-  if (loaded && !loaded.once && loaded.expiresAt <= Date.now()) setCode('')
+  if (loaded && !loaded.once && (await isOver(loaded))) setCode('')
   element('field-note').hidden = !(await waitingField())
 }
 
@@ -38,7 +39,6 @@ export function showLoad() {
 /** Fills a code in, and leaves it to the person to load it. */
 export function offerCode(code: string) {
   setCode(code)
-  showLoaded()
   showTab('load')
   tell('codeReady')
   button('load-submit').focus()
@@ -48,51 +48,81 @@ export function offerCode(code: string) {
 function setCode(code: string) {
   // That the other text is locked is no reason to wait for this one.
   if (code !== taken) forgetWait('error_too_many_passwords')
-  loadCode.value = taken = code
   loaded = undefined
   void draft.set('loaded', undefined)
+  putCode(code)
+}
+
+export function clearCode() {
+  forgetMessage()
+  setCode('')
+}
+
+/** Whether a text is on show. */
+export const isLoaded = () => loaded !== undefined
+
+function putCode(code: string) {
+  loadCode.value = taken = code
   void draft.set('code', code || undefined)
   loadPasswordRow.hidden = true
   loadPassword.value = ''
   showLetters()
+  showLoaded()
 }
 
-function showLetters() {
+function showLetters(areTyped = false) {
   const code = typedLetters()
-  showCode(element('load-letters'), code.padEnd(4))
-  if (document.activeElement === loadCode) {
-    const start = Math.min(loadCode.selectionStart ?? 3, 3)
-    const current = [...element('load-letters').children].slice(start, Math.max(start + 1, loadCode.selectionEnd ?? 0))
-    for (const letter of current) letter.classList.add('current')
+  showCode(element('load-letters'), code.padEnd(4), areTyped)
+  const start = Math.min(loadCode.selectionStart ?? 3, 3)
+  const end = Math.max(start + 1, loadCode.selectionEnd ?? 0)
+  for (const [place, letter] of [...element('load-letters').children].entries()) {
+    letter.classList.toggle('current', document.activeElement === loadCode && place >= start && place < end)
   }
   if (code) {
     delete element('load-spelling').dataset.say
     showSpelling(element('load-spelling'), code)
-  } else say(element('load-spelling'), 'codeHint')
+  } else {
+    element('load-spelling').translate = true
+    say(element('load-spelling'), 'codeHint')
+  }
 }
 
 /** The letters in the field; one behind a whole code begins another. */
 function typedLetters() {
-  const letters = loadCode.value.replace(/[^A-Za-z]/g, '')
+  const letters = plain(loadCode.value).replace(/[^A-Za-z]/g, '')
   return (isCode(taken) && letters.startsWith(taken) && letters.slice(4, 8)) || letters.slice(0, 4)
 }
 
+/** Takes what was typed by hand: with its fourth letter a code is asked for, as far as that takes nothing away. */
 function takeLetters() {
   complainOfLetters()
+  const before = taken
+  showLetters(true)
   setCode(typedLetters())
+  if (taken !== before && document.documentElement.dataset.layout === 'first') showTab('load')
+  if (taken !== before) loadTyped()
+}
+
+/** The code that was asked for last by typing it: a keyboard that composes tells of the same letters several times. */
+let askedFor = ''
+
+function loadTyped() {
+  const code = typedLetters()
+  if (isCode(code) && code !== askedFor) void loadText(false)
+  askedFor = code
 }
 
 /** Perhaps a keyboard is set to Korean, or a small l is taken for a 1. */
 const FOREIGN = /(?![A-Za-z])[\p{L}\d]/u
 
 function complainOfLetters() {
-  if (!isCode(typedLetters()) && FOREIGN.test(loadCode.value)) complain('codeLetters')
+  if (!isCode(typedLetters()) && FOREIGN.test(plain(loadCode.value))) complain('codeLetters')
   else if (typedLetters() !== taken) forgetMessage()
 }
 
 /** Takes the code out of a text that was pasted; without one the field stays as it was. */
 function takePasted(text: string) {
-  const code = readCode(text) ?? /^\s*([A-Za-z]{0,3})\s*$/.exec(text)?.[1]
+  const code = readCode(text) ?? /^\s*([A-Za-z]{0,3})\s*$/.exec(plain(text))?.[1]
   if (code === undefined) {
     loadCode.value = taken
     showLetters()
@@ -117,6 +147,7 @@ loadCode.oninput = (event) => {
   // Korean keyboards compose their letters, and Android's compose even Latin ones: changing the value would garble them.
   complainOfLetters()
   showLetters()
+  loadTyped()
 }
 /** What the field holds, without the code that the paste was meant to replace. */
 function pastedText() {
@@ -124,68 +155,121 @@ function pastedText() {
   return isCode(taken) && !readCode(value) ? value.replace(taken, '') : value
 }
 
-loadCode.addEventListener('compositionend', takeLetters)
+loadCode.addEventListener('compositionend', () => loaded?.code === typedLetters() || takeLetters())
 document.addEventListener('selectionchange', () => document.activeElement === loadCode && showLetters())
-loadCode.onblur = showLetters
+loadCode.onblur = () => showLetters()
 // Whoever comes back to a whole code types or pastes another; a click still finds its one letter.
 loadCode.onfocus = () => isCode(loadCode.value) && loadCode.select()
+// Nor is a letter to be mended whose text is here.
+loadCode.onclick = () => loaded && loadCode.select()
 loadCode.onkeydown = (event) => {
   if (event.key !== 'Escape' || loadCode.value === '') return
   // The popup stays open.
   event.preventDefault()
-  forgetMessage()
-  setCode('')
+  clearCode()
 }
 
-document.addEventListener('paste', (event) => {
-  const { target } = event
-  if (target !== loadCode && (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement)) return
-  if (element('load-panel').hidden || loaded) return
+/** Takes a code that is pasted into its field, or anywhere but into a field. Without one, what is pasted is for the box, where that is on show. */
+export function takePastedCode(event: ClipboardEvent) {
   const pasted = event.clipboardData?.getData('text') ?? ''
+  const isHere = event.target === loadCode
+  const isElsewhere = isField(event.target) || element('load-panel').hidden || loaded
   // A part of a code goes where the caret is.
-  if (target === loadCode && /^\s*[A-Za-z]{0,3}\s*$/.test(pasted)) return
+  if (isHere ? /^\s*[A-Za-z]{0,3}\s*$/.test(pasted) : isElsewhere) return
+  // A text may hold a word of four letters; what is nothing but a code, or a link to one, is no text.
+  const isText = !readCode(pasted) || (/\S\s+\S/.test(pasted) && !isCode(plain(pasted).replace(/\s/g, '')))
+  if (!isHere && isText && element('write-form').offsetParent !== null) return
   event.preventDefault()
-  takePasted(pasted)
   loadCode.focus()
-})
+  takePasted(pasted)
+}
 
-element('load-form').onsubmit = async (event) => {
+element('load-form').onsubmit = (event) => {
   event.preventDefault()
-  const code = typedLetters()
-  if (!isCode(code)) {
-    complain('codeIncomplete')
-    return loadCode.focus()
+  const isShown = loaded !== undefined && loaded.code === typedLetters()
+  if (isShown) return reveal(element('loaded'), button('copy-text'))
+  if (isCode(typedLetters())) return void loadText(true)
+  complain('codeIncomplete')
+  loadCode.focus()
+}
+
+/** Whether the button was pressed while the code was asked for already. */
+let isPressed = false
+
+/** Asks for the text under the code that is there; unless it is to be taken, one that can be read only once stays. */
+async function loadText(take: boolean) {
+  if (button('load-submit').hasAttribute('aria-busy')) {
+    isPressed ||= take
+    return
   }
+  isPressed = take
+  const code = typedLetters()
   const problem = await busy(button('load-submit'), 'loading', async () => {
-    loaded = await load(code, loadPassword.value || undefined)
-    forgetMessage()
-    loadPassword.value = ''
-    loadPasswordRow.hidden = true
-    showLoaded()
-    reveal(element('loaded'), button('copy-text'))
-    tell('textIsHere')
-    // The extension's background has kept it. The web page, whose computer may be borrowed, keeps it nowhere.
-    await fillField(loaded.text)
+    // Where a letter has been mended meanwhile, the answer is to a code that nobody means any more.
+    const isMeant = () => take || code === typedLetters()
+    const text = await load({ code, password: loadPassword.value || undefined, take }).catch((thrown) => {
+      if (isMeant()) throw thrown
+    })
+    if (text && isMeant()) await showText(text)
+    else forgetMessage()
   })
+  if (code !== typedLetters()) {
+    if (isCode(typedLetters())) await loadText(false)
+    return
+  }
   if (!(problem instanceof Problem)) return
+  if (problem.reason === 'only_once' && isPressed) return loadText(true)
   if (problem.reason.includes('password')) {
     loadPasswordRow.hidden = false
     loadPassword.select()
   }
-  if (problem.reason === 'not_found') loadCode.select()
+  // Another letter begins another code, Backspace mends the last.
+  if (problem.reason === 'not_found') loadCode.focus()
+}
+
+async function showText(text: Loaded) {
+  loaded = text
+  putCode(text.code)
+  forgetMessage()
+  showTab('load')
+  reveal(element('loaded'), button('copy-text'))
+  tell('textIsHere')
+  await fillField(text.text)
 }
 
 function showLoaded() {
-  element('load-form').hidden = loaded !== undefined
   element('loaded').hidden = loaded === undefined
+  element('load-form').classList.toggle('done', loaded !== undefined)
   element('loaded-note').hidden = !loaded?.once
   const text = loaded?.text ?? ''
   element('loaded-text').classList.toggle('long', text.length > LONG_TEXT)
   element('loaded-text').textContent = text
-  const link = element<HTMLAnchorElement>('open-link')
-  link.hidden = !loaded || !/^https?:\/\/\S+$/.test(loaded.text.trim())
-  if (loaded && !link.hidden) link.href = loaded.text.trim()
+  // A box shows what fits; paper takes all of it.
+  element('printed').textContent = text
+  showMonospace(wantsMonospace(text))
+  element('loaded-size').textContent = fileSize(new Blob([text]).size)
+  tickLoad()
+  const link = linkIn(text)
+  element('open-link').hidden = link === undefined
+  if (link) element<HTMLAnchorElement>('open-link').href = link.href
+  const host = link && spelledHost(link)
+  element('link-host').hidden = host === undefined
+  element('link-host').textContent = host ?? ''
 }
+
+/** What is left of the time of the text that was loaded: one that is taken has none. */
+export function tickLoad() {
+  element('loaded-left').hidden = !loaded || loaded.once
+  if (loaded) element('loaded-left').textContent = message('left', duration(loaded.expiresAt - now()))
+}
+
+function showMonospace(isMonospace: boolean) {
+  element('loaded-text').classList.toggle('monospace', isMonospace)
+  element('monospace').setAttribute('aria-pressed', String(isMonospace))
+}
+
+element('monospace').onclick = ({ currentTarget }) =>
+  showMonospace((currentTarget as HTMLElement).getAttribute('aria-pressed') !== 'true')
 
 /** The field that was asked for, unless so long ago that nobody expects it to fill any more. */
 async function waitingField() {
@@ -196,8 +280,9 @@ async function waitingField() {
 async function fillField(text: string) {
   const field = await waitingField()
   if (!field) return
-  if (await putInto(field, text)) tell('intoFieldDone')
-  else complain('intoFieldFailed')
+  const filled = await putInto(field, text)
+  if (filled === 'intoFieldDone') tell(filled)
+  else complain(filled)
   await forgetField()
 }
 
@@ -215,10 +300,4 @@ element('save-text').onclick = () => {
   link.download = `extextcloud-${loaded.code}.txt`
   link.click()
   URL.revokeObjectURL(link.href)
-}
-element('load-another').onclick = () => {
-  forgetMessage()
-  setCode('')
-  showLoaded()
-  loadCode.focus()
 }

@@ -1,9 +1,14 @@
 /// <reference lib="webworker" />
 /** The web page's service worker: the page opens without a network too, and what a phone shares never passes the server. */
+import { LANGUAGES, messagesPath } from './languages.ts'
+
 declare const self: ServiceWorkerGlobalScope
 
 const SHELL = 'shell'
 const SHARED = 'shared'
+const MESSAGES = Object.keys(LANGUAGES)
+  .filter((language) => language !== 'en')
+  .map(messagesPath)
 
 self.addEventListener('install', (event) => {
   event.waitUntil(
@@ -24,6 +29,7 @@ self.addEventListener('fetch', (event) => {
   if (origin !== self.location.origin) return
   if (pathname === '/share' && request.method === 'POST') event.respondWith(takeShared(request))
   else if (pathname === '/' && request.mode === 'navigate') event.respondWith(openPage(event))
+  else if (MESSAGES.includes(pathname)) event.respondWith(openMessages(request))
   else if (pathname.startsWith('/assets/')) event.respondWith(openAsset(request))
 })
 
@@ -31,7 +37,8 @@ self.addEventListener('fetch', (event) => {
 async function openPage(event: FetchEvent): Promise<Response> {
   let page: Response
   try {
-    page = await fetch(event.request)
+    // Asked anew: what another site's link began would be taken for that site's own request, and refused.
+    page = await fetch('/', { redirect: 'manual' })
   } catch (error) {
     const last = await caches.match('/', { ignoreVary: true })
     if (last) return last
@@ -42,6 +49,10 @@ async function openPage(event: FetchEvent): Promise<Response> {
   return page
 }
 
+/** As the page, by an address that stays the same. */
+const openMessages = (request: Request) =>
+  fetch(request).catch(async (error) => (await caches.match(request, { ignoreVary: true })) ?? Promise.reject(error))
+
 /** The names of assets change with their content, so the first answer is the last, whatever else was asked in its request. */
 const openAsset = async (request: Request) => (await caches.match(request, { ignoreVary: true })) ?? fetch(request)
 
@@ -49,10 +60,10 @@ const openAsset = async (request: Request) => (await caches.match(request, { ign
 async function keepPage(page: Response) {
   if (!page.ok) return
   const named = (await page.clone().text()).matchAll(/"(\/assets\/[^"]+)"/g)
-  const names = [...new Set([...named].flatMap(([, name]) => name ?? []))]
+  const names = [...new Set([...named].flatMap(([, name]) => name ?? [])), ...MESSAGES]
   const shell = await caches.open(SHELL)
   const keptNames = (await shell.keys()).map(({ url }) => new URL(url).pathname)
-  await shell.addAll(names.filter((name) => !keptNames.includes(name)))
+  await shell.addAll(names.filter((name) => MESSAGES.includes(name) || !keptNames.includes(name)))
   await shell.put('/', page)
   for (const name of keptNames) if (name !== '/' && !names.includes(name)) await shell.delete(name)
 }
@@ -61,7 +72,11 @@ async function keepPage(page: Response) {
 async function takeShared(request: Request): Promise<Response> {
   try {
     const form = await request.formData()
-    const text = ['title', 'text', 'url'].map((name) => form.get(name)).filter(Boolean)
+    const parts = ['title', 'text', 'url'].map((name) => String(form.get(name) ?? '').trim()).filter(Boolean)
+    // Many apps name the same twice, such as an address as text and as URL.
+    const text = parts.filter(
+      (part, place) => !parts.some((other, at) => other.includes(part) && (other !== part || at < place)),
+    )
     // Not in a variable: the browser may stop this worker before the page asks.
     await (await caches.open(SHARED)).put('/share', new Response(text.join('\n')))
     return Response.redirect('/', 303)
@@ -77,6 +92,3 @@ async function handOver(page: Client) {
   // Of several pages that ask at once, one deletes it.
   if (text && (await caches.delete(SHARED))) page.postMessage(text)
 }
-
-// Makes this file a module, in which `self` may be declared anew.
-export {}

@@ -1,10 +1,12 @@
-/** The extension's options: another server, how long texts are kept, the language. */
-import { builtFor, DEFAULT_EXPIRY, isServer, kept } from './api.ts'
+/** The extension's options: another server, how long texts are kept, the language. Each is saved when it is chosen. */
+import { builtFor, DEFAULT_EXPIRY, isServer, keepWriteKey, kept, serverAddress, shortcutOf, writeKeyOf } from './api.ts'
 import { button, element, input } from './elements.ts'
-import { type Language, say, speak, translate } from './messages.ts'
+import type { Language } from './languages.ts'
+import { offerLanguages, say, speak, translate } from './messages.ts'
 import { busy, complain, tell } from './status.ts'
 
 const server = input('server')
+const writeKey = input('server-write-key')
 const defaultExpiry = element<HTMLSelectElement>('default-expiry')
 const language = element<HTMLSelectElement>('language-choice')
 
@@ -12,13 +14,24 @@ async function start() {
   const chosen = await kept.get('language')
   server.value = (await kept.get('server')) ?? ''
   server.placeholder = builtFor()
+  await showWriteKey()
   defaultExpiry.value = String((await kept.get('expiresIn')) ?? DEFAULT_EXPIRY)
+  offerLanguages(language)
   language.value = chosen ?? ''
   say(element('server-hint'), 'serverHint', builtFor())
-  speak(chosen)
+  const shortcut = await shortcutOf()
+  if (shortcut) say(element('shortcut'), 'shortcut', shortcut)
+  await speak(chosen)
   translate()
   document.documentElement.dataset.ready = ''
 }
+
+/** The key of one server is never shown, nor kept, for another. */
+async function showWriteKey() {
+  writeKey.value = (await writeKeyOf(typedServer() || builtFor())) ?? ''
+}
+
+server.oninput = showWriteKey
 
 /** The origin that was typed, or nothing for the usual one; null if it is no web address. Close by, few servers have HTTPS. */
 function typedServer(): string | undefined | null {
@@ -33,9 +46,8 @@ function typedServer(): string | undefined | null {
   }
 }
 
-element<HTMLFormElement>('options-form').onsubmit = (event) => {
-  event.preventDefault()
-  return busy(button('save'), 'checking', async () => {
+const saveServer = () =>
+  busy(button('done'), 'checking', async () => {
     const origin = typedServer()
     const isNew = origin !== (await kept.get('server'))
     const isWrong = origin === null || (origin !== undefined && isNew && !(await isServer(origin)))
@@ -46,13 +58,35 @@ element<HTMLFormElement>('options-form').onsubmit = (event) => {
     }
     server.value = origin ?? ''
     await kept.set('server', origin)
-    await kept.set('expiresIn', Number(defaultExpiry.value))
-    const chosen = (language.value || undefined) as Language | undefined
-    await kept.set('language', chosen)
-    speak(chosen)
-    translate()
     tell('saved')
   })
+
+server.onchange = saveServer
+writeKey.onchange = async () => {
+  await keepWriteKey(await serverAddress(), writeKey.value.trim())
+  tell('saved')
+}
+element<HTMLFormElement>('options-form').onsubmit = (event) => {
+  event.preventDefault()
+  void saveServer()
+}
+
+defaultExpiry.onchange = async () => {
+  await kept.set('expiresIn', Number(defaultExpiry.value))
+  tell('saved')
+}
+
+language.onchange = async () => {
+  const chosen = (language.value || undefined) as Language | undefined
+  await kept.set('language', chosen)
+  await speak(chosen)
+  translate()
+  tell('saved')
+}
+
+button('done').onclick = async () => {
+  const tab = await chrome.tabs.getCurrent()
+  if (tab?.id !== undefined) await chrome.tabs.remove(tab.id)
 }
 
 void start()

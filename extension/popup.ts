@@ -1,24 +1,37 @@
 /** The popup and the web page: brings its tabs to life, in the person's language, as they were left. */
-import { draft, isExtension, kept, Problem } from './api.ts'
+import { draft, history, isExtension, kept, Problem, shortcutOf } from './api.ts'
 import { isCode } from './code.ts'
 import { element, input } from './elements.ts'
 import { showHistory, tickHistory } from './history.ts'
-import { offerCode, restoreLoad, showLoad } from './load.ts'
-import { currentLanguage, speak, translate } from './messages.ts'
+import { prepareIncoming, tellLack } from './incoming.ts'
+import type { Language } from './languages.ts'
+import { offerCode, restoreLoad, showLoad, takePastedCode, tickLoad } from './load.ts'
+import { currentLanguage, type MessageKey, offerLanguages, say, speak, translate } from './messages.ts'
 import { complain, forgetMessage, tellProblem, tickWait } from './status.ts'
-import { showTab } from './tabs.ts'
-import { addText, askForLostPassword, restoreWrite, showWrite, tickWrite } from './write.ts'
+import './presses.ts'
+import './stray.ts'
+import { greet, showTab } from './tabs.ts'
+import { addText, askForLostPassword, restoreWrite, showWrite, takePastedText, tickWrite } from './write.ts'
+
+const language = element<HTMLSelectElement>('language')
 
 async function start() {
   document.documentElement.dataset.home = isExtension ? 'extension' : 'page'
   element('options').hidden = !isExtension
-  speak(await kept.get('language'))
+  offerLanguages(language)
+  await speak(await kept.get('language'))
   await restoreWrite()
   await restoreLoad()
+  await showFooter()
   await showEverything()
   if (isExtension) await chrome.action.setBadgeText({ text: '' })
+  const tab = await draft.get('tab')
   document.documentElement.dataset.ready = ''
-  showTab((await draft.get('tab')) ?? 'write')
+  if (tab) showTab(tab)
+  else if (isExtension) showTab('write')
+  else greet((await history()).length === 0)
+  await prepareIncoming()
+  await tellLack()
   askForLostPassword()
   readAddress()
   askForShared()
@@ -31,7 +44,7 @@ async function start() {
 /** Everything again, in the language of now. */
 async function showEverything() {
   translate()
-  element('language').lang = otherLanguage()
+  language.value = currentLanguage()
   showWrite()
   showLoad()
   await showHistory()
@@ -39,18 +52,35 @@ async function showEverything() {
 
 async function tick() {
   tickWait()
+  tickLoad()
   await tickWrite()
   await tickHistory()
 }
 
+/** What is below it all: in the extension its keys, on the page the way without a browser. */
+async function showFooter() {
+  element('terminal').hidden = isExtension
+  const line = element('terminal').querySelector('code')
+  if (line) line.textContent = `curl --data-binary @notes.txt ${location.origin}`
+  if (!isExtension) return
+  const shortcut = await shortcutOf()
+  element('shortcut').hidden = !shortcut
+  if (shortcut) say(element('shortcut'), 'shortcut', shortcut)
+}
+
+/** What the server has to tell of the address that brought a person here. */
+const ARRIVALS: Record<string, MessageKey> = { 'share-lost': 'shareLost', 'wrong-address': 'wrongAddress' }
+
 /** A link brings a code, `/#aBcD`, and loads nothing by itself. */
 function readAddress() {
   const code = location.hash.slice(1)
-  if (code !== 'share-lost' && !isCode(code)) return
+  const arrival = ARRIVALS[code]
+  if (!arrival && !isCode(code)) return
   // Out of the address, where others would read it; the list of visited pages keeps it.
   window.history.replaceState(null, '', location.pathname)
-  if (isCode(code)) offerCode(code)
-  else complain('shareLost')
+  if (!arrival) return offerCode(code)
+  if (arrival === 'wrongAddress') showTab('load')
+  complain(arrival)
 }
 
 /** A phone's share menu brings a text, which the service worker keeps for the page. It is not sent by itself. */
@@ -65,6 +95,12 @@ function tellIfOffline() {
   if (!navigator.onLine) tellProblem(new Problem('offline'))
 }
 
+// A paste that is not aimed is a code, where it is one, else a text.
+document.addEventListener('paste', (event) => {
+  takePastedCode(event)
+  if (!event.defaultPrevented) takePastedText(event)
+})
+
 window.onhashchange = readAddress
 window.onoffline = tellIfOffline
 window.ononline = () => element('message').dataset.say === 'error_offline' && forgetMessage()
@@ -78,12 +114,10 @@ for (const show of document.querySelectorAll<HTMLButtonElement>('.show')) {
   }
 }
 
-const otherLanguage = () => (currentLanguage() === 'ko' ? 'en' : 'ko')
-
-element('language').onclick = async () => {
-  const language = otherLanguage()
-  await kept.set('language', language)
-  speak(language)
+language.onchange = async () => {
+  const chosen = language.value as Language
+  await kept.set('language', chosen)
+  await speak(chosen)
   await showEverything()
 }
 

@@ -1,17 +1,19 @@
-/** A QR code as an SVG: one path, drawn without markup. */
+/** A QR code as a picture: what changes the colours of pages, such as extensions that darken them, leaves its dots as they are. */
 import { encode } from 'uqr'
 
-const SVG = 'http://www.w3.org/2000/svg'
+/** Pixels of a dot: the style sheet scales the picture. */
+const DOT = 8
 
-export function qrCode(text: string): SVGSVGElement {
+export function qrCode(text: string): HTMLCanvasElement {
   const { size, data } = encode(text, { border: 3 })
-  const path = document.createElementNS(SVG, 'path')
-  path.setAttribute(
-    'd',
-    data.flatMap((row, y) => row.flatMap((dark, x) => (dark ? [`M${x} ${y}h1v1h-1z`] : []))).join(''),
-  )
-  const svg = document.createElementNS(SVG, 'svg')
-  svg.setAttribute('viewBox', `0 0 ${size} ${size}`)
-  svg.append(path)
-  return svg
+  const canvas = document.createElement('canvas')
+  canvas.width = canvas.height = size * DOT
+  const context = canvas.getContext('2d') as CanvasRenderingContext2D
+  context.fillStyle = '#fff'
+  context.fillRect(0, 0, canvas.width, canvas.height)
+  context.fillStyle = '#000'
+  for (const [y, row] of data.entries()) {
+    for (const [x, isDark] of row.entries()) if (isDark) context.fillRect(x * DOT, y * DOT, DOT, DOT)
+  }
+  return canvas
 }

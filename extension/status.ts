@@ -60,12 +60,14 @@ export function complain(key: MessageKey, ...args: (string | number)[]) {
   line.scrollIntoView({ block: 'nearest' })
 }
 
+const QUESTIONS = ['password_required', 'only_once']
+
 /** Tells what to do about whatever was thrown; a wait is that of the panel with the id `place`. */
 export function tellProblem(thrown: unknown, place = panel) {
   const { reason, details } = Problem.of(thrown)
   const detail = details.triesLeft === 0 ? 'last' : details.field
-  // Asking for a password blames nobody.
-  const say = reason === 'password_required' ? tell : complain
+  // A question blames nobody.
+  const say = QUESTIONS.includes(reason) ? tell : complain
   const key = problemKey(reason, detail)
   const args = [details.triesLeft ?? '']
   say(key, ...args)

@@ -1,21 +1,42 @@
 /** The tab Write: a text and how it is to be kept; then its code, in every form in which it can be passed on. */
-import { askTwice, copyOnPress } from './actions.ts'
-import { DEFAULT_EXPIRY, draft, history, historyChanged, kept, type Lent, linkOf, write } from './api.ts'
+import { askTwice, copyOnPress, showCopied } from './actions.ts'
+import {
+  DEFAULT_EXPIRY,
+  draft,
+  history,
+  historyChanged,
+  isOver,
+  kept,
+  type Lent,
+  linkOf,
+  now,
+  Problem,
+  write,
+} from './api.ts'
+import { copy } from './clipboard.ts'
 import { showCode, showSpelling, spell } from './code.ts'
-import { button, element, input, LONG_TEXT, reveal, textArea } from './elements.ts'
-import { duration, fileSize, message, say } from './messages.ts'
+import { button, element, input, isField, LONG_TEXT, reveal, textArea } from './elements.ts'
+import { duration, fileSize, message } from './messages.ts'
 import { qrCode } from './qr.ts'
 import { busy, complain, forgetMessage, tell } from './status.ts'
 import { focusTab, showTab } from './tabs.ts'
-
-/** What a server takes unless its owner changed it. The page only warns before that: the server decides. */
-const USUAL_MAX_TEXT_BYTES = 1_048_576
 
 const writeText = textArea('write-text')
 const writeExpiry = element<HTMLSelectElement>('write-expiry')
 const writeOnce = input('write-once')
 const writePassword = input('write-password')
+const writeKey = input('write-key')
+const writeKeyRow = element('write-key-row')
 
+/** Bytes that this server takes at most, as the page that it serves says. The extension may talk to any server: that decides. */
+const maxTextBytes = Number(document.documentElement.dataset.maxTextBytes) || undefined
+/** Bytes from which on a text's size is worth knowing. */
+const LARGE = 100_000
+
+/** Milliseconds that the button says that the code is copied already, which nobody has asked for. */
+const COPIED_BY_ITSELF = 6000
+
+let usualExpiry = String(DEFAULT_EXPIRY)
 /** The text whose code is on show. */
 let written: Lent | undefined
 /** The list as it was last seen, which tells what has left it. */
@@ -25,10 +46,14 @@ let isPasswordLost = false
 
 /** Everything as it was when the popup was closed. */
 export async function restoreWrite() {
-  setText((await draft.get('text')) ?? '')
-  writeOnce.checked = (await draft.get('once')) ?? false
-  writeExpiry.value = String((await kept.get('expiresIn')) ?? DEFAULT_EXPIRY)
+  const text = await draft.get('text')
+  setText(text ?? '')
   written = await draft.get('written')
+  // How a text was to be kept is over with that text, also where the popup closed before the answer came.
+  if (written && text === undefined) forgetChoices()
+  usualExpiry = String((await kept.get('expiresIn')) ?? DEFAULT_EXPIRY)
+  writeOnce.checked = (await draft.get('once')) ?? false
+  writeExpiry.value = String((await draft.get('seconds')) ?? usualExpiry)
   listed = await history()
   isPasswordLost = (await draft.get('hadPassword')) ?? false
 }
@@ -45,14 +70,16 @@ function keepPassword() {
   void draft.set('hadPassword', writePassword.value !== '' || undefined)
 }
 
+export const codeOnShow = () => written?.code
+
 /** Everything that has words in it. */
 export function showWrite() {
   showSize()
   showWritten()
 }
 
-export function tickWrite() {
-  if (written && written.expiresAt <= Date.now()) {
+export async function tickWrite() {
+  if (written && (await isOver(written))) {
     showInstead(undefined)
     tell('expired')
   }
@@ -73,22 +100,22 @@ export function addText(text: string) {
   showTab('write')
 }
 
-function insertText(text: string) {
+/** Puts a text where the caret is, as if it were pasted. */
+export function insertText(text: string) {
   const { value, selectionStart, selectionEnd } = writeText
+  writeText.focus()
   setText(value.slice(0, selectionStart) + text + value.slice(selectionEnd))
   writeText.selectionStart = writeText.selectionEnd = selectionStart + text.length
 }
 
-document.addEventListener('paste', (event) => {
-  const { target, clipboardData } = event
-  const pasted = clipboardData?.getData('text') ?? ''
-  const isElsewhere = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement
-  if (target === writeText ? pasted.length <= LONG_TEXT : isElsewhere) return
-  if (element('write-panel').hidden || written) return
+/** Takes a paste that nothing else wants. In the box itself only a long one, which browsers insert slowly. */
+export function takePastedText(event: ClipboardEvent) {
+  const pasted = event.clipboardData?.getData('text') ?? ''
+  const isForBox = event.target === writeText ? pasted.length > LONG_TEXT : !isField(event.target)
+  if (!isForBox || element('write-form').offsetParent === null) return
   event.preventDefault()
-  writeText.focus()
   insertText(pasted)
-})
+}
 
 /** Puts `text` into the box, and keeps it in case the popup closes. */
 function setText(text: string) {
@@ -99,28 +126,44 @@ function setText(text: string) {
 
 function keepText() {
   void draft.set('text', writeText.value || undefined)
+  forgetMessage('error_empty')
   showSize()
 }
 
-function showSize() {
-  const bytes = new TextEncoder().encode(writeText.value).length
-  const size = element('write-size')
-  const isTooLarge = bytes > USUAL_MAX_TEXT_BYTES
-  size.hidden = bytes < USUAL_MAX_TEXT_BYTES / 10
-  size.classList.toggle('error', isTooLarge)
-  if (!size.hidden) say(size, isTooLarge ? 'sizeTooLarge' : 'size', fileSize(bytes), fileSize(USUAL_MAX_TEXT_BYTES))
+const sizeOf = (text: string) => new TextEncoder().encode(text).length
+
+/** Whether a text of so many bytes is more than the server takes; says so, before it is sent. */
+export function isTooLarge(bytes: number): boolean {
+  if (maxTextBytes === undefined || bytes <= maxTextBytes) return false
+  complain('sizeTooLarge', fileSize(bytes), fileSize(maxTextBytes))
+  return true
 }
 
-writeText.oninput = () => {
-  forgetMessage('error_empty')
-  keepText()
+function showSize() {
+  const bytes = sizeOf(writeText.value)
+  const size = element('write-size')
+  forgetMessage('sizeTooLarge')
+  size.hidden = isTooLarge(bytes) || bytes < LARGE
+  size.textContent = maxTextBytes ? message('size', fileSize(bytes), fileSize(maxTextBytes)) : fileSize(bytes)
+  element('write-form').classList.toggle('has-text', bytes > 0)
 }
+
+writeText.oninput = keepText
 writePassword.oninput = () => {
   forgetMessage('passwordAgain')
   keepPassword()
 }
-writeOnce.onchange = () => draft.set('once', writeOnce.checked)
-writeExpiry.onchange = () => kept.set('expiresIn', Number(writeExpiry.value))
+writeOnce.onchange = () => draft.set('once', writeOnce.checked || undefined)
+writeExpiry.onchange = () => draft.set('seconds', Number(writeExpiry.value))
+
+function forgetChoices() {
+  writePassword.value = ''
+  keepPassword()
+  writeOnce.checked = false
+  void draft.set('once', undefined)
+  writeExpiry.value = usualExpiry
+  void draft.set('seconds', undefined)
+}
 
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform)
 button('write-submit').dataset.keys = isApple ? '⌘ Enter' : 'Ctrl + Enter'
@@ -134,37 +177,53 @@ element('write-form').onsubmit = async (event) => {
     complain('error_empty')
     return writeText.focus()
   }
+  if (isTooLarge(sizeOf(writeText.value))) return writeText.focus()
   if (isPasswordLost) {
     askForLostPassword()
     // Whoever then sends it without one means to.
     return keepPassword()
   }
-  await busy(button('write-submit'), 'writing', async () => {
+  const problem = await busy(button('write-submit'), 'writing', async () => {
     const text = writeText.value
     const lent = await write({
       text,
       expiresIn: Number(writeExpiry.value),
       password: writePassword.value || undefined,
       once: writeOnce.checked,
+      writeKey: writeKey.value.trim() || undefined,
     })
+    writeKey.value = ''
+    writeKeyRow.hidden = true
     // What was typed while it was being sent stays for the next.
     if (writeText.value === text) setText('')
-    writePassword.value = ''
-    keepPassword()
-    writeOnce.checked = false
-    void draft.set('once', undefined)
-    showInstead(lent)
-    forgetMessage()
-    reveal(element('written'), button('copy-code'))
+    forgetChoices()
+    await showNew(lent)
   })
+  if (!(problem instanceof Problem) || problem.reason !== 'write_key_required') return
+  writeKeyRow.hidden = false
+  writeKey.select()
 }
 
-function showWritten() {
+/** Shows the code of a text that was written this moment, and copies it where the browser lets us. */
+export async function showNew(lent: Lent) {
+  showInstead(lent, true)
+  showTab('write')
+  forgetMessage()
+  reveal(element('written'), button('copy-code'))
+  if (!(await copy(lent.code))) return
+  showCopied(button('copy-code'), 'copyCode', COPIED_BY_ITSELF)
+  tell('copiedCode')
+}
+
+function showWritten(isNew = false) {
   element('write-form').hidden = written !== undefined
   element('written').hidden = written === undefined
+  for (const item of document.querySelectorAll<HTMLElement>('#history li')) {
+    item.classList.toggle('on-show', item.dataset.code === written?.code)
+  }
   if (!written) return
   const link = linkOf(written)
-  showCode(element('written-code'), written.code)
+  showCode(element('written-code'), written.code, isNew)
   element('written-code').setAttribute('aria-label', spell(written.code))
   // It gets the focus, and so a screen reader says the code.
   button('copy-code').setAttribute('aria-describedby', 'written-code')
@@ -174,10 +233,7 @@ function showWritten() {
   const host = document.createElement('span')
   host.className = 'host'
   host.textContent = new URL(link).host
-  const code = document.createElement('span')
-  code.className = 'code'
-  code.textContent = `/#${written.code}`
-  element('written-link').replaceChildren(host, document.createElement('wbr'), code)
+  element('written-link').replaceChildren(host, document.createElement('wbr'), `/#${written.code}`)
   element('written-qr').replaceChildren(qrCode(link))
   element('written-password').hidden = !written.hasPassword
   showTimeLeft()
@@ -185,13 +241,13 @@ function showWritten() {
 
 function showTimeLeft() {
   if (!written) return
-  const left = duration(written.expiresAt - Date.now())
+  const left = duration(written.expiresAt - now())
   element('written-left').textContent = message(written.once ? 'leftOnce' : 'left', left)
 }
 
-function showInstead(lent: Lent | undefined) {
+function showInstead(lent: Lent | undefined, isNew = false) {
   written = lent
-  showWritten()
+  showWritten(isNew)
   // Refused for want of room, it is still on show.
   draft.set('written', written).catch(() => {})
 }
@@ -201,6 +257,11 @@ element('write-another').onclick = () => {
   forgetMessage()
   writeText.focus()
 }
+
+// Phones pass things on by a sheet of their own; elsewhere copying is shorter.
+button('share').hidden = !('share' in navigator && matchMedia('(pointer: coarse)').matches)
+// That the person has closed the sheet is no problem.
+button('share').onclick = () => written && navigator.share({ url: linkOf(written) }).catch(() => {})
 
 copyOnPress(button('copy-code'), () => written?.code, 'copiedCode')
 copyOnPress(button('copy-link'), () => written && linkOf(written), 'copiedLink')

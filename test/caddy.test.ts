@@ -120,16 +120,14 @@ describe.skipIf(isSkipped)(`behind Caddy${isSkipped ? ' (skipped: it is not inst
       status: 200,
       request: { method: 'GET', remote_ip: '127.0.0.0' },
     })
-    server.process.kill('SIGTERM')
-    await server.process.exited
+    await server.stop()
     expect(await server.output()).toMatch(/"id":"[0-9a-f-]{36}","method":"GET","route":"\/:code"/)
     server = await start(database, environment())
   })
 
   test('a restart of the server makes loads wait, not fail', async () => {
     const code = await write(server, 'loaded meanwhile')
-    server.process.kill('SIGTERM')
-    await server.process.exited
+    await server.stop()
     const waiting = curl(`https://${WWW}:${https}/${code}`)
     server = await start(database, environment())
     expect(await waiting).toMatchObject({ status: 200, body: 'loaded meanwhile' })

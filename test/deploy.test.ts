@@ -2,12 +2,11 @@
 import { afterEach, expect, test } from 'bun:test'
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { CODES } from '../db/store.ts'
 import { load, start, stopAll, write } from './support/processes.ts'
-import { checkInvariant, filledDatabase, temporaryPath } from './support/support.ts'
+import { checkInvariant, filledDatabase, root, temporaryPath } from './support/support.ts'
 
 afterEach(stopAll)
-
-const root = new URL('..', import.meta.url).pathname
 
 /** The Dockerfile's instructions, continued lines joined. */
 const instructions = (await Bun.file(join(root, 'Dockerfile')).text())
@@ -59,11 +58,10 @@ test('the executable alone starts in an empty folder, serves the page, keeps tex
   expect(await say('db:status')).toContain('texts       1, 11 bytes')
   expect(await say('text:find', code)).toContain('"in one file"')
   await say('db:backup', 'copy.db')
-  checkInvariant(join(folder, 'copy.db'))
+  checkInvariant(join(folder, 'copy.db'), CODES)
   await say('text:erase', code)
   expect(await load(server, code)).toBeUndefined()
-  server.process.kill('SIGTERM')
-  expect(await server.process.exited).toBe(0)
+  expect(await server.stop()).toBe(0)
   expect(readdirSync(folder).sort()).toEqual(['copy.db', 'data', 'extextcloud'])
   expect((await Bun.$`./extextcloud health`.cwd(folder).env(env).quiet().nothrow()).exitCode).toBe(1)
 })
@@ -71,7 +69,7 @@ test('the executable alone starts in an empty folder, serves the page, keeps tex
 test('the executable has the icons, the service worker and the messages that the source has', async () => {
   const [here, there] = [
     await start(await filledDatabase()),
-    await start(await filledDatabase(), {}, [], [await executable()]),
+    await start(await filledDatabase(CODES), {}, [], [await executable()]),
   ]
   for (const path of ['/', '/offline.js', '/app.webmanifest', '/icons/192.png', '/robots.txt', '/openapi/json']) {
     const [source, compiled] = [await fetch(here.url + path), await fetch(there.url + path)]
@@ -87,8 +85,9 @@ test('the executable has the icons, the service worker and the messages that the
 test('the image copies all that the build needs and nothing secret, and its base is pinned', async () => {
   const bases = instructions.filter(([name]) => name === 'FROM').map(([, rest]) => rest.split(' ')[0])
   for (const base of bases) expect(base).toMatch(/:\d+\.\d+/)
-  const { devDependencies } = await Bun.file(join(root, 'package.json')).json()
-  expect(bases[0]).toBe(`oven/bun:${devDependencies['@types/bun']}-debian`)
+  const { devDependencies, packageManager } = await Bun.file(join(root, 'package.json')).json()
+  const version = devDependencies['@types/bun']
+  expect([bases[0], packageManager]).toEqual([`oven/bun:${version}-debian`, `bun@${version}`])
   const ignored = (await Bun.file(join(root, '.dockerignore')).text()).trim().split('\n')
   const sent = ignored.filter((line) => line.startsWith('!')).map((line) => line.slice(1))
   const copied = instructions

@@ -1,19 +1,12 @@
 /** What only the extension does: its real popup, the context menu, the options, and what the builds are made of. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import messages from '../extension/_locales/en/messages.json'
-import {
-  BROWSER_TEST,
-  type Browser,
-  CHROMIUM,
-  type Chromium,
-  FIREFOX,
-  type FirefoxGlobals,
-  FirefoxPopup,
-  type Kind,
-  type Page,
-} from './support/browsers.ts'
+import { LANGUAGES } from '../extension/languages.ts'
+import type { Browser, Kind, Page } from './support/browsers.ts'
+import { CHROMIUM, type Chromium } from './support/chromium.ts'
+import { FIREFOX, type FirefoxGlobals, FirefoxPopup } from './support/firefox.ts'
 import {
   askFor,
   builtExtension,
@@ -26,8 +19,6 @@ import {
 } from './support/homes.ts'
 import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
-
-setDefaultTimeout(BROWSER_TEST)
 
 /** What the server too says to the extension. */
 const ANY_ORIGIN = { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' }
@@ -58,15 +49,13 @@ function optionsTests(browser: () => Browser) {
     await using other = await testServer()
     const options = await openOptions()
     expect(await options.text('#server')).toBe(server.url)
-    await options.fill('#server', 'ftp://127.0.0.1')
-    await options.click('#save')
+    await options.choose('#server', 'ftp://127.0.0.1')
     await tells(options, 'serverInvalid')
     await other.pause()
-    await options.fill('#server', other.url)
-    await options.click('#save')
+    await options.choose('#server', other.url)
     await tells(options, 'serverNotFound')
     other.resume()
-    await options.click('#save')
+    await options.press('Enter')
     await tells(options, 'saved')
 
     const popup = await browser().open(`${browser().extension}popup.html`)
@@ -76,16 +65,48 @@ function optionsTests(browser: () => Browser) {
     expect(await other.load(await writtenCode(popup))).toBe('to the other server')
   })
 
+  test('the options take the write key of a server, and give it to no other', async () => {
+    await using guarded = await testServer({ WRITE_KEYS: 'anna:anna-has-this-key' })
+    const options = await openOptions()
+    await options.fill('#server', guarded.url)
+    await options.fill('#server-write-key', 'anna-has-this-key')
+    await options.click('#save')
+    await tells(options, 'saved')
+    const popup = await browser().open(`${browser().extension}popup.html`)
+    await isReady(popup)
+    await popup.type('with the key', '#write-text')
+    await popup.click('#write-submit')
+    expect(await guarded.load(await writtenCode(popup))).toBe('with the key')
+
+    await options.fill('#server', server.url)
+    await options.click('#save')
+    await options.until(
+      'the other server to be saved',
+      async (url) => {
+        return (await chrome.storage.local.get('server')).server === url
+      },
+      server.url,
+    )
+    expect(await options.evaluate(() => chrome.storage.local.get('writeKeys'))).toEqual({
+      writeKeys: { [guarded.url]: 'anna-has-this-key' },
+    })
+    await options.fill('#server', guarded.url)
+    await options.click('#save')
+    await options.until('the key of the first server', () => {
+      return document.querySelector<HTMLInputElement>('#server-write-key')?.value === 'anna-has-this-key'
+    })
+  })
+
   test('the options are saved while the server that they name already is down', async () => {
     await using other = await testServer()
     const options = await openOptions()
-    await options.fill('#server', other.url)
-    await options.click('#save')
+    await options.choose('#server', other.url)
     await tells(options, 'saved')
     await other.pause()
     await options.choose('#language-choice', 'ko')
-    await options.click('#save')
-    expect(await tells(options, 'saved')).toMatch(/[가-힣]/)
+    await options.says('#message', /[가-힣]/)
+    await options.choose('#server', other.url)
+    await tells(options, 'saved')
     other.resume()
   })
 
@@ -93,8 +114,7 @@ function optionsTests(browser: () => Browser) {
     const options = await openOptions()
     await options.choose('#default-expiry', '86400')
     await options.choose('#language-choice', 'ko')
-    await options.click('#save')
-    expect(await tells(options, 'saved')).toMatch(/[가-힣]/)
+    await options.says('#message', /[가-힣]/)
     const popup = await browser().open(`${browser().extension}popup.html`)
     await isReady(popup)
     expect(await popup.text('#write-expiry')).toBe('86400')
@@ -221,7 +241,9 @@ describeIn(CHROMIUM, (chromium) => {
     await again.click('#write-another')
     expect(await again.text('#write-text')).toBe('')
 
-    await askFor(again, await server.write('read once', { once: true }))
+    await again.click('#load-tab')
+    await again.fill('#load-code', await server.write('read once', { once: true }))
+    await again.click('#load-submit')
     expect(await loadedText(await closeMeanwhile(again, 'loaded'))).toBe('read once')
   })
 
@@ -312,7 +334,7 @@ describeIn(CHROMIUM, (chromium) => {
       return history.map(({ code }) => code)
     })
     expect(listed).toHaveLength(2)
-    expect((await titles()).sort()).toEqual(listed.map((code) => `${code} is your code`).sort())
+    expect((await titles()).sort()).toEqual(listed.map((code) => messages.sentTitle.message.replace('$1', code)).sort())
   })
 
   test('a selection that cannot be sent is told of', async () => {
@@ -353,7 +375,7 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await next.text('#load-code')).toBe('')
     await next.type(await server.write('not for this field'), '#load-code')
     await next.press('Enter')
-    await tells(next, 'intoFieldFailed')
+    await tells(next, 'intoFieldReadOnly')
     expect(await site.text('textarea')).toBe('into the\nfield')
   })
 
@@ -367,8 +389,27 @@ describeIn(CHROMIUM, (chromium) => {
     const again = await chromium().popupThatOpens(() => chooseInMenu(chromium(), 'load-into-field'))
     await isReady(again)
     expect(await loadedText(again)).toBe('nowhere else')
-    await again.click('#load-another')
     await again.sees('#field-note')
+  })
+
+  test('the language is changed several times at once, and the menu follows', async () => {
+    const options = await openExtension(chromium(), server)
+    await chromium().inBackground(() => {
+      const titles: string[] = []
+      Object.assign(globalThis, { titles })
+      const { create } = chrome.contextMenus
+      chrome.contextMenus.create = ((properties: chrome.contextMenus.CreateProperties) =>
+        create(properties, () => titles.push(chrome.runtime.lastError?.message ?? String(properties.title)))) as never
+    })
+    await options.evaluate(() =>
+      Promise.all(['ko', 'ja', 'zh_CN'].map((language) => chrome.storage.local.set({ language }))),
+    )
+    const created = await poll('the menus', async () => {
+      const titles = await chromium().inBackground(() => (globalThis as unknown as { titles: string[] }).titles)
+      return titles.length >= 6 && titles
+    })
+    expect(created.filter((title) => /duplicate/.test(title))).toEqual([])
+    expect(created.at(-1)).toMatch(/读取/)
   })
 
   test('the browser has nothing to say against the build', async () => {
@@ -511,10 +552,10 @@ describe.each([CHROMIUM, FIREFOX] as Kind[])('the build for $name', (kind) => {
     }
   })
 
-  test('says its name and description in both languages', async () => {
+  test('says its name and description in every language', async () => {
     const asked = [...JSON.stringify(manifest).matchAll(/__MSG_(\w+)__/g)].map(([, key = '']) => key)
     expect(asked.length).toBeGreaterThan(0)
-    for (const language of ['en', 'ko']) {
+    for (const language of Object.keys(LANGUAGES)) {
       const messages = await Bun.file(join(folder, '_locales', language, 'messages.json')).json()
       for (const key of asked) expect(messages[key]?.message).toBeString()
     }

@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'bun:test'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { CODES } from '../db/store.ts'
 import { poll } from './support/poll.ts'
 import { load, post, type Server, start, stopAll, write } from './support/processes.ts'
 import { canMount, NAMESPACE } from './support/small-disk.ts'
@@ -140,13 +141,12 @@ test('ten crashes in a row lose no acknowledged text', async () => {
   }
   const server = await start(path)
   for (const [code, text] of acknowledged) expect(await load(server, code)).toBe(text)
-  server.process.kill('SIGTERM')
-  await server.process.exited
+  await server.stop()
   checkInvariant(path)
 })
 
 test('an hour of people, as fast as it goes, leaves the memory as it was', async () => {
-  const server = await start(await filledDatabase(), { LOG_LEVEL: 'error', METRICS_PORT: '0' })
+  const server = await start(await filledDatabase(CODES), { LOG_LEVEL: 'error', METRICS_PORT: '0' })
   const memory = () =>
     Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.process.pid}/status`, 'utf8'))?.[1]) / 1024
   /** What a person does: writes, loads, mistypes, erases. */

@@ -24,7 +24,12 @@ const plain: NewText = {
   expiresAt: T + 1e9,
   writer: 4711,
 }
-const secret: NewText = { ...plain, body: 'secret', passwordHash: await hashPassword('password'), once: true }
+const secret: NewText = {
+  ...plain,
+  body: 'secret',
+  passwordHash: await hashPassword('password', '192.0.2.1'),
+  once: true,
+}
 
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-fixture-'))
 try {

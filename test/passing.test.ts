@@ -1,10 +1,10 @@
 /** Passing a text from one home to another: the page, the extension, curl, Chromium, Firefox. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { BROWSER_TEST, CHROMIUM, FIREFOX, type Kind } from './support/browsers.ts'
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { Kind } from './support/browsers.ts'
+import { CHROMIUM } from './support/chromium.ts'
+import { FIREFOX } from './support/firefox.ts'
 import { describeIn, load, openExtension, openPage, write } from './support/homes.ts'
 import { type TestServer, testServer } from './support/server.ts'
-
-setDefaultTimeout(BROWSER_TEST)
 
 const TEXT = 'Küche, 부엌, кухня 🍳\n\ttabs, "quotes" and \\ stay\n\n  <b>as they are</b> & so on \n'
 

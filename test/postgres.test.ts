@@ -6,5 +6,6 @@ import { usePostgres } from './support/support.ts'
 describe.skipIf(isMissing)('on PostgreSQL', () => {
   beforeAll(() => usePostgres(true))
   afterAll(() => usePostgres(false))
-  for (const file of ['store', 'api', 'raw', 'limits', 'properties']) require(`./${file}.test.ts`)
+  // By a name of its own: a module that this run has loaded already would not run again.
+  for (const file of ['store', 'api', 'raw', 'limits', 'properties']) require(`./${file}.test.ts?postgres`)
 })

@@ -4,11 +4,9 @@ import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { load, post, start, stopAll, write } from './support/processes.ts'
 import { canMount, NAMESPACE } from './support/small-disk.ts'
-import { checkInvariant, filledDatabase, openShell, temporaryPath, testStore, text } from './support/support.ts'
+import { checkInvariant, filledDatabase, openShell, root, temporaryPath, testStore, text } from './support/support.ts'
 
 afterEach(stopAll)
-
-const root = new URL('..', import.meta.url).pathname
 
 test('the server says where it listens and where the data is', async () => {
   const path = await filledDatabase()
@@ -99,8 +97,7 @@ test('a stop while another process holds the file exits 0 all the same', async (
   using shell = openShell(path)
   shell.run('BEGIN IMMEDIATE')
   expect((await post(server, 'write', { text: 'a' })).status).toBe(503)
-  server.process.kill('SIGTERM')
-  expect(await server.process.exited).toBe(0)
+  expect(await server.stop()).toBe(0)
   shell.run('ROLLBACK')
 })
 
@@ -169,8 +166,7 @@ test('kill -9 in the middle of concurrent writes, three times over, loses no ack
   expect(acknowledged.size).toBeGreaterThanOrEqual(1200)
   const server = await start(path)
   for (const [code, text] of acknowledged) expect(await load(server, code)).toBe(text)
-  server.process.kill('SIGTERM')
-  await server.process.exited
+  await server.stop()
   checkInvariant(path)
 })
 
@@ -182,8 +178,7 @@ test('an expired text is swept at the start', async () => {
     await before.store.close()
   }
   const server = await start(path)
-  server.process.kill('SIGTERM')
-  await server.process.exited
+  await server.stop()
   await using stored = await testStore({ path })
   expect(stored.query('SELECT * FROM text')).toEqual([])
 })
@@ -227,8 +222,7 @@ test('no text, password or token is in any log or error, whatever fails', async 
   const broken = await send('/api/write', json({ text: secrets.text, password: secrets.password }))
   expect(broken.status).toBe(500)
   await send('/', { method: 'POST', body: secrets.text, headers: basic })
-  server.process.kill('SIGTERM')
-  await server.process.exited
+  await server.stop()
   const log = await server.output()
   expect(log).toContain('broken')
   for (const secret of [...Object.values(secrets), basic.authorization]) {

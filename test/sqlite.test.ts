@@ -8,7 +8,7 @@ import {
   checkInvariant,
   filledDatabase,
   hash,
-  LIMITS,
+  OPTIONS,
   openShell,
   T,
   temporaryPath,
@@ -20,7 +20,7 @@ import {
 const files = (path: string) => Buffer.concat(['', '-wal', '-shm'].map((ending) => readFileSync(path + ending)))
 
 test('a new pool holds every code of four letters once', async () => {
-  await using stored = await testStore()
+  await using stored = await testStore({ codes: CODES })
   expect(
     stored.query(`SELECT count(*) AS n, count(DISTINCT code) AS codes, min(code) AS first, max(code) AS last,
       count(*) FILTER (WHERE code GLOB '[A-Za-z][A-Za-z][A-Za-z][A-Za-z]' AND length(code) = 4) AS letters FROM code`),
@@ -106,7 +106,7 @@ test('the files are readable by their owner alone, also where an older one was n
 
 test('texts outlive the store that wrote them, with their bytes counted', async () => {
   const path = await filledDatabase()
-  const limits = { ...LIMITS, maxStoredBytes: 10 }
+  const limits = { ...OPTIONS, maxStoredBytes: 10 }
   const first = await openStore(path, limits)
   const code = await first.write(text('123456'), T)
   await first.close()
@@ -116,14 +116,14 @@ test('texts outlive the store that wrote them, with their bytes counted', async 
 })
 
 test('a store that was just opened has the bytes of thousands of texts right, whatever is done to them at once', async () => {
-  const path = await filledDatabase()
-  const first = await openStore(path, LIMITS)
+  const path = await filledDatabase(CODES)
+  const first = await openStore(path, OPTIONS)
   const bodies = Array.from({ length: 20_000 }, (_, i) => `text ${i}`)
   const codes = await Promise.all(bodies.map((body) => first.write(text(body), T)))
   await first.close()
   const bytes = bodies.join('').length
 
-  await using stored = await testStore({ path, codeRestSeconds: 0, maxStoredBytes: bytes + 12 })
+  await using stored = await testStore({ path, codes: CODES, codeRestSeconds: 0, maxStoredBytes: bytes + 12 })
   const { store } = stored
   const [erased, written, tooMuch, loaded] = await Promise.allSettled([
     store.erase(codes[0] ?? '', hash('text 0'), T), // 6 bytes
@@ -149,10 +149,10 @@ test('a write that fails fails alone, though it shared its transaction', async (
 
 test('a second store on the same file is refused with a clear line, and let in when the first is closed', async () => {
   const path = await filledDatabase()
-  const first = await openStore(path, LIMITS)
-  await expect(openStore(path, LIMITS)).rejects.toThrow(`Another process is using ${path}: stop it first.`)
+  const first = await openStore(path, OPTIONS)
+  await expect(openStore(path, OPTIONS)).rejects.toThrow(`Another process is using ${path}: stop it first.`)
   await first.close()
-  await (await openStore(path, LIMITS)).close()
+  await (await openStore(path, OPTIONS)).close()
   checkInvariant(path)
 })
 
@@ -160,7 +160,7 @@ test('a link to the file is no way around its lock', async () => {
   await using stored = await testStore()
   const link = temporaryPath('link.db')
   symlinkSync(stored.path, link)
-  await expect(openStore(link, LIMITS)).rejects.toThrow('Another process is using')
+  await expect(openStore(link, OPTIONS)).rejects.toThrow('Another process is using')
 })
 
 test('a file that is no database of ours is refused and left as it is', async () => {
@@ -176,13 +176,13 @@ test('a file that is no database of ours is refused and left as it is', async ()
   for (const path of [foreign, words]) {
     const before = readFileSync(path)
     chmodSync(path, 0o644)
-    await expect(openStore(path, LIMITS)).rejects.toThrow(
+    await expect(openStore(path, OPTIONS)).rejects.toThrow(
       `${path} is not a database of extextcloud. Nothing was changed.`,
     )
     expect([statSync(path).mode & 0o777, readFileSync(path)]).toEqual([0o644, before])
     expect(existsSync(`${path}.lock`)).toBe(false)
   }
-  await expect(openStore(folder, LIMITS)).rejects.toThrow('is not a database of extextcloud')
+  await expect(openStore(folder, OPTIONS)).rejects.toThrow('is not a database of extextcloud')
   expect(existsSync(`${folder}.lock`)).toBe(false)
 })
 

@@ -1,22 +1,21 @@
 /** What the operator sees: the log, the metrics, and whether the server is ready. */
 import { afterEach, expect, test } from 'bun:test'
 import { networkInterfaces } from 'node:os'
+import { answer } from '../answers.ts'
 import { networkOf } from '../client.ts'
 import { Refusal } from '../errors.ts'
 import { createMetrics } from '../metrics.ts'
 import { readSettings } from '../settings.ts'
+import { routeOf } from '../watch.ts'
 import { poll } from './support/poll.ts'
 import { post, type Server, start, stopAll, write } from './support/processes.ts'
-import { filledDatabase, openShell, testStore } from './support/support.ts'
+import { filledDatabase, openShell, root, testApp, testStore } from './support/support.ts'
 
 afterEach(stopAll)
 
-const root = new URL('..', import.meta.url).pathname
-
 /** Stops `server`; returns its log, a line each. */
 async function logOf(server: Server) {
-  server.process.kill('SIGTERM')
-  await server.process.exited
+  await server.stop()
   const lines = (await server.output()).split('\n').filter((line) => line.startsWith('{'))
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
 }
@@ -44,6 +43,49 @@ test('each request is a line of the log, with its route and its network, and wit
   expect(new Set(log.map(({ id }) => id)).size).toBe(3)
   expect(log).toHaveLength(6)
   for (const secret of [code, missing, '192.0.2.77']) expect(JSON.stringify(log)).not.toContain(secret)
+})
+
+test('without a proxy nobody else names a request', async () => {
+  const server = await start(await filledDatabase())
+  await fetch(`${server.url}/abcd`, { headers: { 'x-request-id': 'anybodys-word' } })
+  expect(JSON.stringify(await logOf(server))).not.toContain('anybodys-word')
+})
+
+test('a flood is one line of the log for each network, and whole in the metrics', async () => {
+  const server = await start(await filledDatabase(), {
+    CLIENT_IP_HEADER: 'x-client',
+    METRICS_PORT: '0',
+    REQUESTS_PER_MINUTE: '5',
+  })
+  for (const client of ['192.0.2.1', '203.0.113.1']) {
+    const ask = () => fetch(`${server.url}/abcd`, { headers: { 'x-client': client } })
+    for (let i = 0; i < 50; i++) await ask()
+  }
+  expect(await server.metrics()).toMatch(/error="too_many_requests"\} 90\n/)
+  const floods = (await logOf(server)).filter(({ error }) => error === 'too_many_requests')
+  expect(floods.map(({ client }) => client)).toEqual(['192.0.2.0/24', '203.0.113.0/24'])
+})
+
+test('every route has its name in the log, its place in OpenAPI, and the errors that it promises there', async () => {
+  await using service = await testApp()
+  const { paths } = (await (await service.fetch('/openapi/json')).json()) as {
+    paths: Record<string, Record<string, { responses?: Record<string, { content: object }> }>>
+  }
+  for (const { method, path } of service.app.routes) {
+    if (method === 'OPTIONS') continue // Those of CORS.
+    const isFile = /[.*]/.test(path)
+    const address = path.replace(':code', 'AbCd')
+    expect(routeOf(new Request(`http://localhost${address}`))).toBe(isFile ? '/assets/*' : path)
+
+    const described = paths[path.replace(':code', '{code}')]?.[method.toLowerCase()]
+    const isHidden = isFile || ['/share', '/openapi/json'].includes(path)
+    expect([path, described !== undefined]).toEqual([path, !isHidden])
+    const internal = described?.responses?.[500]
+    if (!internal) continue
+    const { response } = answer(new Refusal('internal'), address, new Request(`http://localhost${address}`), {})
+    const type = typeof response === 'string' ? 'text/plain' : 'application/json'
+    expect([path, Object.keys(internal.content)]).toEqual([path, [type]])
+  }
 })
 
 test('the level of the log says what is in it', async () => {
@@ -123,6 +165,31 @@ test.skipIf(!hasIpv6)('the command health finds the server at an IPv6 address to
   const server = await start(await filledDatabase(), { HOST: '::1' })
   const env = { PATH: Bun.env.PATH ?? '', HOST: '::1', PORT: new URL(server.url).port }
   expect(await Bun.$`bun index.ts health`.cwd(root).env(env).text()).toBe('The server is well\n')
+})
+
+test('the command health asks past every proxy that the environment names', async () => {
+  const server = await start(await filledDatabase())
+  for (const name of ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']) {
+    const proxied = { [name]: 'http://127.0.0.1:9', no_proxy: 'example.com', NO_PROXY: 'example.com' }
+    const env = { PATH: Bun.env.PATH ?? '', HOST: '127.0.0.1', PORT: new URL(server.url).port, ...proxied }
+    expect(await Bun.$`bun index.ts health`.cwd(root).env(env).text()).toBe('The server is well\n')
+  }
+})
+
+test('a header that never names a client is warned of, once, and counted', async () => {
+  const told = async (headers: Record<string, string>[]) => {
+    const server = await start(await filledDatabase(), { CLIENT_IP_HEADER: 'X-Forwarded-For', METRICS_PORT: '0' })
+    for (const each of headers) await fetch(`${server.url}/robots.txt`, { headers: each })
+    await fetch(`${server.url}/health`)
+    const [, count] = /^extextcloud_unnamed_clients_total (\d+)$/m.exec(await server.metrics()) ?? []
+    const warnings = (await logOf(server)).filter(({ msg }) => String(msg).includes('CLIENT_IP_HEADER'))
+    return [Number(count), warnings.map(({ level }) => level)]
+  }
+  const named = { 'x-forwarded-for': '203.0.113.1:51' }
+  expect(await told([{}, {}, {}, {}])).toEqual([4, ['warn']])
+  expect(await told([{ 'x-forwarded-for': 'unknown' }, { 'x-real-ip': '203.0.113.1' }])).toEqual([2, ['warn']])
+  expect(await told([named, {}, {}, {}])).toEqual([3, []])
+  expect(await told([{}, named, named])).toEqual([1, []])
 })
 
 test('a server that stops says so on /health first, and goes on answering until its balancer has looked away', async () => {

@@ -89,7 +89,7 @@ export function sharedCounters({ prepare }: Postgres): Counters & { sweep(now: n
 
   const named = ({ limit, key }: LimitEvent) => `${limit.name} ${key}`
   /** What this machine was last told, so that whoever is locked asks the database no more. */
-  const told = createCounters()
+  const told = createCounters(true)
   /** The last counting of each key that is under way. A read waits for it, so that of a burst no more are told than one by one. */
   const adding = new Map<string, Promise<unknown>>()
 

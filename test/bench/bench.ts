@@ -542,7 +542,8 @@ async function measurePostgres() {
     url,
     `WITH lent AS (DELETE FROM code WHERE code ~ '^[A-Z]{2}AA$' RETURNING code),
       counted AS (UPDATE stored SET texts = n, bytes = 40 * n FROM (SELECT count(*) AS n FROM lent) AS lent WHERE part = 0)
-     INSERT INTO text SELECT code, ?::bytea, NULL, false, decode(repeat('01', 32), 'hex'), ?, ? FROM lent`,
+     INSERT INTO text (code, body, once, erase_token_hash, created_at, expires_at)
+     SELECT code, ?::bytea, false, decode(repeat('01', 32), 'hex'), ?, ? FROM lent`,
     ...[text, now, later],
   )
   query(url, 'VACUUM ANALYZE')

@@ -2,6 +2,5 @@
 \set a random(65, 90)
 \set b random(65, 90)
 \set client random(1, 1000)
-SELECT code, body, password_hash, once, erase_token_hash, created_at::float8, expires_at::float8
-  FROM text WHERE code = chr(:a) || chr(:b) || 'AA' \gset
+SELECT * FROM text WHERE code = chr(:a) || chr(:b) || 'AA' \gset
 SELECT count::float8, ends_at::float8 FROM counter WHERE key = 'misses ' || :client::text AND ends_at > :now::bigint;

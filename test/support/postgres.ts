@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { SQL } from 'bun'
 import { upgrade } from '../../db/migrate.ts'
 import { migratable } from '../../db/postgres/connection.ts'
-import { LETTERS } from '../../db/store.ts'
+import { SMALL_POOL, withSmallPool } from './pool.ts'
 
 const [programs = ''] = [...new Bun.Glob('/usr/lib/postgresql/*/bin').scanSync({ onlyFiles: false, absolute: true })]
   .sort()
@@ -14,18 +14,6 @@ const [programs = ''] = [...new Bun.Glob('/usr/lib/postgresql/*/bin').scanSync({
 
 /** Where it is missing, its tests say so; on CI they fail. */
 export const isMissing = programs === '' && !Bun.env.CI
-
-/** How many codes the pools of most tests have: a full one would take seconds for each. */
-export const SMALL_POOL = 20_000
-
-/** Codes from all over the full pool, its first, its last, and one that tests name. */
-function smallPool(): string[] {
-  const codes = new Set(['zzzz', 'AbCd'])
-  for (let at = 0; codes.size < SMALL_POOL; at += 365) {
-    codes.add([3, 2, 1, 0].map((place) => LETTERS[Math.floor(at / 52 ** place) % 52]).join(''))
-  }
-  return [...codes]
-}
 
 /** PostgreSQL refuses to run as root. */
 const asUser = process.getuid?.() === 0 ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'] : []
@@ -89,11 +77,7 @@ export async function startCluster(settings: string[] = []) {
   async function makeTemplate() {
     await admin.unsafe('CREATE DATABASE small')
     const client = new SQL(url('small'), { max: 1 })
-    const database = migratable(client)
-    await upgrade({ ...database, migrations: database.migrations.slice(0, 1) }, () => {})
-    await client.unsafe('INSERT INTO code SELECT unnest($1::text[])', [client.array(smallPool(), 'TEXT')])
-    await client.unsafe('INSERT INTO migration VALUES (2)')
-    await upgrade(database, () => {})
+    await upgrade(withSmallPool(migratable(client)), () => {})
     await client.unsafe(`CREATE FUNCTION hex(bytea) RETURNS text LANGUAGE sql AS 'SELECT encode($1, ''hex'')'`)
     await client.close()
   }
@@ -193,10 +177,10 @@ export function checkInvariant(url: string, codes = SMALL_POOL) {
   }
 }
 
-/** A database of a test's own, or the one at `path`. */
-export async function testDatabase(path: string) {
+/** A database of a test's own. */
+export async function testDatabase() {
   const cluster = await getCluster()
-  const url = path || (await cluster.database())
+  const url = await cluster.database()
   return {
     path: url,
     query: <Row>(sql: string, ...parameters: (string | number)[]) => query<Row>(url, sql, ...parameters),

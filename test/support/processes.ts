@@ -1,7 +1,5 @@
 /** The real server as a process of its own, and what a client says to it. */
-import { UNLIMITED } from './support.ts'
-
-const root = new URL('../..', import.meta.url).pathname
+import { root, UNLIMITED } from './support.ts'
 
 const started: Bun.Subprocess[] = []
 
@@ -45,6 +43,11 @@ export async function start(
   return {
     process,
     url: await url(),
+    /** Asks it to end; returns its exit code once it has. */
+    stop() {
+      process.kill('SIGTERM')
+      return process.exited
+    },
     /** Its Prometheus metrics, where they are on. */
     metrics: async () => (await fetch(/Metrics are at (\S+)/.exec(output.text)?.[1] ?? '')).text(),
     /** All that it has said; complete once it has exited. */

@@ -5,11 +5,19 @@ import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { treaty } from '@elysiajs/eden'
+import { runCommand } from '../../db/commands.ts'
+import { upgrade } from '../../db/migrate.ts'
 import { openStore } from '../../db/open.ts'
+import { openLocked } from '../../db/sqlite/connection.ts'
 import { CODES, type NewText, type Store, type StoreOptions } from '../../db/store.ts'
 import { type App, createApp } from '../../index.ts'
 import { readSettings } from '../../settings.ts'
+import { SMALL_POOL, withSmallPool } from './pool.ts'
 import * as postgres from './postgres.ts'
+import './time-limit.ts'
+
+/** The folder of the project. */
+export const root = new URL('../..', import.meta.url).pathname
 
 const home = mkdtempSync(join(tmpdir(), 'extextcloud-test-'))
 // This file is preloaded, so this runs once, after the last test of the last file.
@@ -26,17 +34,23 @@ export const usePostgres = (use: boolean) => {
 }
 
 /** What a store may hold in most tests: as much as they want. */
-export const LIMITS: StoreOptions = { codeRestSeconds: 86_400, maxTexts: 1e9, maxStoredBytes: 1e9 }
+export const OPTIONS: StoreOptions = { codeRestSeconds: 86_400, maxTexts: 1e9, maxStoredBytes: 1e9 }
 
 let made = 0
 
 /** A path in the folder of this test run, which is removed at its end. */
 export const temporaryPath = (name = 'test.db') => join(home, `${++made}-${name}`)
 
-/** The path of a new database with a full pool: a copy, since filling one takes seconds. */
-export async function filledDatabase(): Promise<string> {
-  const template = join(home, 'template.db')
-  if (!existsSync(template)) await (await openStore(template, LIMITS)).close()
+/** The path of a new database whose pool is the small one, or with `CODES` the full one: a copy, since filling one takes time. */
+export async function filledDatabase(codes = SMALL_POOL): Promise<string> {
+  const template = join(home, `${codes}.db`)
+  if (!existsSync(template)) {
+    const { sqlite, unlock } = await openLocked(template, (database) =>
+      upgrade(codes === CODES ? database : withSmallPool(database), () => {}),
+    )
+    sqlite.close()
+    unlock()
+  }
   const path = temporaryPath()
   copyFileSync(template, path, constants.COPYFILE_FICLONE)
   return path
@@ -52,17 +66,16 @@ export interface TestDatabase {
   remove(): unknown
 }
 
-async function sqliteDatabase(path: string): Promise<TestDatabase> {
-  const file = path || (await filledDatabase())
+function sqliteDatabase(path: string): TestDatabase {
   return {
-    path: file,
+    path,
     query<Row>(sql: string, ...parameters: (string | number)[]): Row[] {
-      using sqlite = openShell(file)
+      using sqlite = openShell(path)
       return sqlite.query<Row, (string | number)[]>(sql).all(...parameters)
     },
-    checkInvariant: (codes) => checkInvariant(file, codes),
+    checkInvariant: (codes) => checkInvariant(path, codes),
     remove() {
-      for (const ending of ['', '-wal', '-shm', '.lock']) rmSync(file + ending, { force: true })
+      for (const ending of ['', '-wal', '-shm', '.lock']) rmSync(path + ending, { force: true })
     },
   }
 }
@@ -74,20 +87,22 @@ export interface Stored extends TestDatabase, AsyncDisposable {
 }
 
 /**
- * A store on a filled database, or on one of `codes` codes; closed, checked for its invariant and removed when it goes
- * out of scope.
+ * A store on a filled database of `codes` codes, or on that at `path`; closed, checked for its invariant and removed
+ * when it goes out of scope.
  */
 export async function testStore({
-  path = '',
-  codes,
-  ...limits
+  path,
+  codes = SMALL_POOL,
+  ...options
 }: Partial<StoreOptions> & { path?: string; codes?: number } = {}): Promise<Stored> {
-  const database = await (onPostgres ? postgres.testDatabase : sqliteDatabase)(path)
-  if (codes !== undefined) {
+  const database = onPostgres
+    ? await postgres.testDatabase()
+    : sqliteDatabase(path ?? (await filledDatabase(Math.max(codes, SMALL_POOL))))
+  if (codes < SMALL_POOL) {
     const last = `SELECT code FROM code ORDER BY code LIMIT 1 OFFSET ${codes - 1}`
     database.query(`DELETE FROM code WHERE code > (${last})`)
   }
-  const open = () => openStore(database.path, { ...LIMITS, ...limits })
+  const open = () => openStore(database.path, { ...OPTIONS, ...options })
   const stored: Stored = {
     ...database,
     store: await open(),
@@ -116,7 +131,7 @@ export function openShell(path: string): Database {
 }
 
 /** Every one of `codes` codes is in exactly one of the two tables. */
-export function checkInvariant(path: string, codes = CODES) {
+export function checkInvariant(path: string, codes = SMALL_POOL) {
   using sqlite = openShell(path)
   const counts = sqlite
     .query<{ free: number; lent: number; both: number }, []>(
@@ -127,6 +142,13 @@ export function checkInvariant(path: string, codes = CODES) {
   if (counts?.both !== 0 || counts.free + counts.lent !== codes) {
     throw new Error(`The pool has lost its invariant: ${JSON.stringify(counts)}`)
   }
+}
+
+/** Runs a command of the operator's on the database at `url`; returns what it said. */
+export async function run(command: string, url: string, ...args: string[]): Promise<string[]> {
+  const said: string[] = []
+  await runCommand(command, args, url, (line) => said.push(line))
+  return said
 }
 
 /** When the tests begin, in milliseconds since 1970: far from the real now, which no test leans on. */
@@ -154,6 +176,16 @@ export const UNLIMITED = {
   MISSES_PER_HOUR: '0',
 }
 
+/**
+ * The settings of a test: limits are off unless `env` names them, and texts as large as those that it names allow, since
+ * settings that contradict each other are refused.
+ */
+export const testSettings = (env: Record<string, string>) => {
+  const { WRITE_BYTES_PER_DAY = 0, MAX_STORED_BYTES = 0 } = env
+  const largest = [1_048_576, Number(WRITE_BYTES_PER_DAY), Number(MAX_STORED_BYTES) / 10].filter((most) => most > 0)
+  return readSettings({ ...UNLIMITED, MAX_TEXT_BYTES: String(Math.min(...largest)), ...env })
+}
+
 /** Seconds, minutes and hours in the milliseconds of the clock. */
 export const SECOND = 1000
 export const MINUTE = 60 * SECOND
@@ -164,11 +196,7 @@ export const HOUR = 60 * MINUTE
  * header `x-client` says. `env` sets settings as the environment would; limits are off unless they are named there.
  */
 export async function testApp(env: Record<string, string> = {}) {
-  const settings = readSettings({
-    ...UNLIMITED,
-    CLIENT_IP_HEADER: 'x-client',
-    ...env,
-  })
+  const settings = testSettings({ CLIENT_IP_HEADER: 'x-client', ...env })
   const stored = await testStore({
     codeRestSeconds: settings.CODE_REST_SECONDS,
     maxTexts: settings.MAX_TEXTS,
