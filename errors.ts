@@ -5,6 +5,7 @@ export const ERRORS = {
   malformed: [400, 'The request body is not valid JSON.'],
   password_required: [401, 'This text has a password.'],
   wrong_password: [401, 'The password is wrong.'],
+  write_key_required: [403, 'Who writes on this server has to bring one of its keys: in the header X-Write-Key.'],
   cross_site: [403, 'Another site’s page asked for this. Open the address itself.'],
   not_found: [404, 'There is no text with this code: it has expired, was erased or taken, or the code is mistyped.'],
   method_not_allowed: [405, 'This address does not take this method.'],

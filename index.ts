@@ -32,6 +32,7 @@ import { isPostgres, withoutPassword } from './db/postgres/connection.ts'
 import type { Store } from './db/store.ts'
 import { Refusal, tooLarge } from './errors.ts'
 import { createGuard, createLimiter, describeLimits } from './guard.ts'
+import { createWriteCheck } from './keys.ts'
 import { log } from './log.ts'
 import { admittedOrigins, createForeignCheck, createHostCheck } from './origin.ts'
 import manifest from './package.json' with { type: 'json' }
@@ -58,6 +59,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
   // Not from each request's context, where Elysia would define it anew for each one.
   let server: Server<unknown> | null = null
   const who = (request: Request) => clientOf(request, server, settings.CLIENT_IP_HEADER)
+  const checkWriter = createWriteCheck(settings, guard, watch)
   let methodsAt: (path: string) => string[]
 
   const app =
@@ -87,7 +89,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         cors({
           origin: admittedOrigins(settings),
           methods: ['GET', 'POST'],
-          allowedHeaders: ['Content-Type'],
+          allowedHeaders: ['Content-Type', 'X-Write-Key'],
           exposeHeaders: ['Retry-After', 'Date'],
           credentials: false,
           maxAge: 86_400,
@@ -113,9 +115,10 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
 
       // Requests with a body are counted before the body is read, so their routes stand before the limiters.
       // The built-in parsers named behind these two never run: they tell OpenAPI the media type.
-      .parser('textJson', ({ request }) => {
+      .parser('textJson', async ({ request }) => {
         const client = who(request)
         guard.admitRequest(client)
+        await checkWriter(request, client)
         // A byte of text takes up to six in JSON (\u0000), and the other fields need a little room.
         return readJson(request, {
           client,
@@ -151,7 +154,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           }),
           ...answers(errorBody, [...JSON_ERRORS, ...WRITE_ERRORS]),
         },
-        detail: { summary: 'Store a text and get a code' },
+        detail: { summary: 'Store a text and get a code', security: [{}, { writeKey: [] }] },
       })
       .post(
         '/api/load',
@@ -194,10 +197,10 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         },
       )
 
-      .use(createRaw(texts, guard, settings, who))
+      .use(createRaw(texts, guard, settings, who, checkWriter))
       // What costs little has a limit of its own, far above a person's.
       .use(createLimiter(guard.assets, who))
-      .use(createPage(MAX_TEXT_BYTES, PUBLIC_URL))
+      .use(createPage(settings))
       .get(
         '/health',
         async () => {
@@ -224,7 +227,15 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
               version: manifest.version,
               description: `${manifest.description}\n\n${describeLimits(settings)}`,
             },
-            components: { securitySchemes: { password: { type: 'http', scheme: 'basic' } } },
+            components: {
+              securitySchemes: {
+                password: { type: 'http', scheme: 'basic', description: 'With an empty user.' },
+                writeKey: {
+                  ...{ type: 'apiKey', in: 'header', name: 'X-Write-Key' },
+                  description: 'Only where the server has write keys; loading never needs one.',
+                },
+              },
+            },
           },
         }),
       )

@@ -122,7 +122,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
    * Counts a miss. Throws the refusal `too_many_misses` where it is one too many: of a burst that was admitted as a
    * whole, as many are told as would have been one by one.
    */
-  async function count(client: string, code: string) {
+  async function count(client: string, code: string, message?: string) {
     const missed = remembered.get(client) ?? new Map<string, number>()
     const before = missed.get(code)
     if (perHour === 0 || (before !== undefined && Math.abs(now() - before) < COUNTED_ONCE)) return
@@ -155,7 +155,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     if (wait > 0) {
       missed.delete(code)
       await counters.subtract(counted, at)
-      refuseWhile(wait, 'too_many_misses')
+      refuseWhile(wait, 'too_many_misses', message)
     }
     const isLocking = counts[0]?.count === own[0]?.limit.max
     await counters.add([...events([everybody, `${Math.floor(at / PART)}`]), ...(isLocking ? lockEvent : [])], at)
@@ -163,19 +163,19 @@ export function createMisses(perHour: number, now: () => number, counters: Count
   }
 
   /** Refuses a look-up, on whichever route, where that is known without asking: before anything is looked up. */
-  const refuseLookUp = (client: string) => refuseWhile(waitOf(client), 'too_many_misses')
+  const refuseLookUp = (client: string, message?: string) => refuseWhile(waitOf(client), 'too_many_misses', message)
 
   return {
     refuseLookUp,
 
     /** Admits a look-up that has found something: to be asked before anybody is told of it. */
-    async admitLookUp(client: string) {
+    async admitLookUp(client: string, message?: string) {
       if (counters.read !== counters.known) {
         const { own, networks } = eventsOf(client)
         // What this process knows is of now, once it has asked.
         await counters.read([...own, ...networks.flatMap(({ together, first }) => [...together, ...first])], now())
       }
-      refuseLookUp(client)
+      refuseLookUp(client, message)
     },
 
     /** Counts a look-up that found nothing; returns the refusal to answer it with. */
@@ -183,6 +183,9 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       await count(client, code)
       return new Refusal('not_found')
     },
+
+    /** Counts a write key that is none of this server's: the same one once within ten minutes. */
+    countWrongKey: count,
 
     /** Counts, until its password is right, what told no more of a text than that it is there. */
     countGlimpse: count,

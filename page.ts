@@ -2,6 +2,7 @@
 import { Elysia, redirect } from 'elysia'
 import { bundlePage } from './build.ts' with { type: 'macro' }
 import { Refusal } from './errors.ts'
+import type { Settings } from './settings.ts'
 
 /** The page's own files and nothing else; a QR code is drawn in the page, so not even data: images. */
 const CONTENT_SECURITY_POLICY = [
@@ -55,15 +56,24 @@ const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/
 
 const page = files.find(({ path }) => path === '/') as File
 
-/** The page with what it has to know of its server: `maxTextBytes`, the bytes of a text at most. */
-function pageOf(maxTextBytes: number): File {
-  const body = Buffer.from(String(page.body).replace('<html', `<html data-max-text-bytes="${maxTextBytes}"`))
-  return { ...page, body, gzip: Buffer.from(Bun.gzipSync(body)), etag: etagOf(body) }
+/** The page with what it has to know of its server: the bytes of a text at most, and who runs it. */
+function pageOf({ MAX_TEXT_BYTES, OPERATOR_NAME, OPERATOR_URL }: Settings): File {
+  const operator = Bun.escapeHTML(OPERATOR_NAME ?? OPERATOR_URL ?? '')
+  const link = `<a href="${Bun.escapeHTML(OPERATOR_URL ?? '')}" target="_blank" rel="noopener">${operator}</a>`
+  const html = new HTMLRewriter()
+    .on('html', { element: (html) => void html.setAttribute('data-max-text-bytes', String(MAX_TEXT_BYTES)) })
+    .on('#operator', { element: (line) => void (operator && line.removeAttribute('hidden')) })
+    .on('#operator-name', {
+      element: (slot) => void slot.setInnerContent(OPERATOR_URL ? link : operator, { html: true }),
+    })
+    .transform(page.body.toString())
+  return { ...page, body: Buffer.from(html), gzip: Buffer.from(Bun.gzipSync(html, { level: 9 })), etag: etagOf(html) }
 }
 
-/** The routes of the page and of all that it is made of. A request for another host is sent to `publicUrl`. */
-export function createPage(maxTextBytes: number, publicUrl?: string) {
-  const page = pageOf(maxTextBytes)
+/** The routes of the page and of all that it is made of. A request for another host is sent to `PUBLIC_URL`. */
+export function createPage(settings: Settings) {
+  const { PUBLIC_URL: publicUrl } = settings
+  const page = pageOf(settings)
   const publicHost = publicUrl && new URL(publicUrl).hostname
   const routes = new Elysia()
     .get(

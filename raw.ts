@@ -9,10 +9,17 @@ import { code, fields } from './schemas.ts'
 import type { Settings } from './settings.ts'
 import type { Texts } from './texts.ts'
 
-/** For OpenAPI: a raw route takes a password as HTTP Basic, or none. */
+/** For OpenAPI: a raw route takes a password as HTTP Basic, or none; and one that writes a key, where there are keys. */
 const PASSWORD: Record<string, string[]>[] = [{}, { password: [] }]
+const WRITER = [...PASSWORD, { writeKey: [] }, { password: [], writeKey: [] }]
 
-export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (request: Request) => string) {
+export function createRaw(
+  texts: Texts,
+  guard: Guard,
+  settings: Settings,
+  who: (request: Request) => string,
+  checkWriter: (request: Request, client: string) => Promise<void>,
+) {
   const { MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, PUBLIC_URL } = settings
   const sender = (client: string) => ({
     client,
@@ -22,9 +29,10 @@ export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (
   return (
     new Elysia()
       // Counted before the body is read, so these stand before the limiter.
-      .parser('newText', ({ query, request }) => {
+      .parser('newText', async ({ query, request }) => {
         const client = who(request)
         guard.admitRequest(client)
+        await checkWriter(request, client)
         // A client that sends credentials only when it is asked for them sends the body twice: the first is not read.
         if (query.password === '' && passwordToWrite(request) === undefined) {
           throw new Refusal('password_required', { message: 'The address says ?password, but no password came.' })
@@ -64,7 +72,7 @@ export function createRaw(texts: Texts, guard: Guard, settings: Settings, who: (
             201: t.String({ description: 'The four letters and a newline.' }),
             ...answers(t.String(), [...WRITE_ERRORS, 'password_required']),
           },
-          detail: { summary: 'Store the body, byte for byte, and get a code', security: PASSWORD },
+          detail: { summary: 'Store the body, byte for byte, and get a code', security: WRITER },
         },
       )
       .post(

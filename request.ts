@@ -70,7 +70,9 @@ async function readBody(request: Request, { client, maxBytes, tooLarge }: Sender
       size += value.byteLength
       const held = hold(client, value.byteLength)
       if (size > maxBytes) throw tooLarge()
-      const isFull = heldBytes > MAX_HELD_BYTES || held > Math.max(MAX_HELD_BYTES_OF_CLIENT, maxBytes)
+      // Never less than one body may have: it would be told to try again for ever.
+      const isFull =
+        heldBytes > Math.max(MAX_HELD_BYTES, maxBytes) || held > Math.max(MAX_HELD_BYTES_OF_CLIENT, maxBytes)
       if (isFull && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
       chunks.push(value)
     }

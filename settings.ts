@@ -28,6 +28,23 @@ function isEncoded({ username, password }: URL): boolean {
 
 FormatRegistry.Set('origin', isOrigin)
 FormatRegistry.Set('database', (value) => !value.includes('://') || isDatabase(value))
+/** The names and keys in `WRITE_KEYS`: none where it is not set. */
+export const writeKeysOf = (given = ''): [name: string, key: string][] =>
+  (given === '' ? [] : given.split(',')).map((pair) => {
+    const [, name = '', key = ''] = /^\s*([^:]*):(.*?)\s*$/.exec(pair) ?? []
+    return [name, key]
+  })
+
+/** Names and keys, `name:key`, of which none is there twice. A key is what a header can carry. */
+function areWriteKeys(value: string): boolean {
+  const keys = writeKeysOf(value)
+  const isWhole = ([name, key]: [string, string]) => /^[^\s:]+$/.test(name) && /^[!-~]{16,}$/.test(key)
+  const areDistinct = [0, 1].every((part) => new Set(keys.map((pair) => pair[part])).size === keys.length)
+  return keys.every(isWhole) && areDistinct
+}
+
+FormatRegistry.Set('write-keys', areWriteKeys)
+FormatRegistry.Set('link', (value) => /^(https?|mailto):$/.test(URL.parse(value)?.protocol ?? ''))
 FormatRegistry.Set('origins', (value) => value === '' || value.split(',').every((origin) => isOrigin(origin.trim())))
 
 export const settingsSchema = t.Object({
@@ -37,6 +54,7 @@ export const settingsSchema = t.Object({
     default: 'data/extextcloud.db',
     pattern: '^(?!\\w+:)|^postgres(ql)?://.',
     format: 'database',
+    isSecret: true, // It may hold a password.
     form: 'the path of a file, :memory:, or postgres://USER:PASSWORD@HOST/NAME, with USER and PASSWORD percent-encoded',
     description: 'The path of the SQLite file, `:memory:`, or the `postgres://` address of a PostgreSQL database.',
   }),
@@ -82,6 +100,24 @@ export const settingsSchema = t.Object({
     form: 'origins such as https://www.example.com, separated by commas',
     description: 'Further origins, separated by commas, whose pages may call the API.',
   }),
+  WRITE_KEYS: t.Optional(
+    t.String({
+      format: 'write-keys',
+      form: 'name:key pairs, separated by commas, no name or key twice, each key at least 16 characters without white space',
+      isSecret: true,
+      description:
+        'Who may write, as `name:key` pairs separated by commas, each key at least 16 characters: `anna:…,school:…`. A key travels in `X-Write-Key`; loading never needs one. Without it anyone writes.',
+    }),
+  ),
+  OPERATOR_NAME: t.Optional(t.String({ description: 'Who runs this server: shown at the foot of the page.' })),
+  OPERATOR_URL: t.Optional(
+    t.String({
+      format: 'link',
+      form: 'an address such as https://www.example.com/about or mailto:me@example.com',
+      description:
+        'Where the operator’s name leads, such as `https://www.example.com/about` or `mailto:me@example.com`.',
+    }),
+  ),
   MAX_TEXT_BYTES: whole(1_048_576, 1, 67_108_864, 'The largest text, in bytes of UTF-8.'),
   DEFAULT_EXPIRY_SECONDS: whole(3600, 60, 315_360_000, 'How long a text lives when its writer does not say.'),
   MAX_EXPIRY_SECONDS: whole(2_592_000, 60, 315_360_000, 'The longest that a text may live.'),
@@ -148,18 +184,33 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       given === undefined ? schema.default : schema.type === 'integer' && /^\d+$/.test(given) ? Number(given) : given
     if (value === undefined) continue
     if (!Value.Check(schema, value)) {
-      // The address of a database may hold a password.
-      throw new Error(`${name} ${name === 'DATABASE_URL' ? '' : `is "${given}", but it `}must be ${allowed(schema)}.`)
+      throw new Error(`${name} ${schema.isSecret ? '' : `is "${given}", but it `}must be ${allowed(schema)}.`)
     }
     settings[name] = value
   }
   const read = Value.Decode(settingsSchema, settings)
-  if (read.DEFAULT_EXPIRY_SECONDS > read.MAX_EXPIRY_SECONDS) {
-    throw new Error(
-      `DEFAULT_EXPIRY_SECONDS is ${read.DEFAULT_EXPIRY_SECONDS}, but it must not be above MAX_EXPIRY_SECONDS, ${read.MAX_EXPIRY_SECONDS}.`,
-    )
-  }
+  for (const line of contradictions(read)) throw new Error(line)
   return read
+}
+
+/** What two settings promise and cannot both keep, such as a text that is never stored, however long one waits: a line for each pair. */
+function* contradictions(read: Settings) {
+  const { DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, MAX_TEXT_BYTES, WRITE_BYTES_PER_DAY, PORT, METRICS_PORT } = read
+  if (DEFAULT_EXPIRY_SECONDS > MAX_EXPIRY_SECONDS) {
+    yield `DEFAULT_EXPIRY_SECONDS is ${DEFAULT_EXPIRY_SECONDS}, but it must not be above MAX_EXPIRY_SECONDS, ${MAX_EXPIRY_SECONDS}.`
+  }
+  if (WRITE_BYTES_PER_DAY > 0 && MAX_TEXT_BYTES > WRITE_BYTES_PER_DAY) {
+    yield `MAX_TEXT_BYTES is ${MAX_TEXT_BYTES}, but it must not be above WRITE_BYTES_PER_DAY, ${WRITE_BYTES_PER_DAY}.`
+  }
+  const ofNetwork = Math.floor(read.MAX_STORED_BYTES / 10)
+  if (MAX_TEXT_BYTES > ofNetwork) {
+    yield `MAX_TEXT_BYTES is ${MAX_TEXT_BYTES}, but it must not be above what one network may store, a tenth of MAX_STORED_BYTES, ${ofNetwork}.`
+  }
+  if (METRICS_PORT && METRICS_PORT === PORT)
+    yield `METRICS_PORT is ${METRICS_PORT}, and so is PORT: each needs its own.`
+  if (read.DATABASE_POOLER && !/^postgres/.test(read.DATABASE_URL)) {
+    yield 'DATABASE_POOLER is set, but DATABASE_URL is no postgres:// address.'
+  }
 }
 
 const allowed = (schema: TSchema): string =>

@@ -28,6 +28,10 @@ export type Texts = ReturnType<typeof createTexts>
 
 /** The three operations. Each is asked by a `client`, as `clientOf` names it, and throws the refusals of `errors.ts`. */
 export function createTexts(store: Store, guard: Guard, settings: Settings, now: () => number) {
+  const { MAX_TEXT_BYTES, MAX_STORED_BYTES, WRITE_BYTES_PER_DAY } = settings
+  /** What is larger can never be stored, so its writer is not told to wait. */
+  const maxBytes = Math.min(MAX_TEXT_BYTES, MAX_STORED_BYTES, WRITE_BYTES_PER_DAY || Number.POSITIVE_INFINITY)
+
   async function find(client: string, code: string): Promise<LentText> {
     guard.refuseLookUp(client)
     const found = await store.load(code, now())
@@ -42,7 +46,7 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
       { text, expiresIn = settings.DEFAULT_EXPIRY_SECONDS, password, once = false }: NewText,
     ) {
       const size = Buffer.byteLength(text)
-      if (size > settings.MAX_TEXT_BYTES) throw tooLarge(settings.MAX_TEXT_BYTES)
+      if (size > maxBytes) throw tooLarge(maxBytes)
       if (size === 0) throw invalid('text', 'The text is empty.')
       if (!text.isWellFormed()) throw invalid('text', 'The text is not well-formed Unicode.')
       await guard.admitWrite(client, size)

@@ -23,6 +23,8 @@ export function createWatch(store: Store, settings: Settings) {
   const metrics = settings.METRICS_PORT === undefined ? undefined : createMetrics(store, settings)
   /** Why a request was refused, between the moment it was and its log line. */
   const refusals = new WeakMap<Request, ErrorCode>()
+  /** The name of the write key that a request brought. */
+  const keys = new WeakMap<Request, string>()
 
   /** Of the floods that were told, by what and whence: until when no more is told of them. */
   const told = new LRUCache<string, number>({ max: 1000 })
@@ -65,6 +67,7 @@ export function createWatch(store: Store, settings: Settings) {
       route,
       status,
       error,
+      key: keys.get(request),
       ms: Math.round(milliseconds * 100) / 100,
       client: networkOf(client),
     })
@@ -79,6 +82,10 @@ export function createWatch(store: Store, settings: Settings) {
 
     refused(request: Request, reason: ErrorCode) {
       refusals.set(request, reason)
+    },
+
+    wroteWith(request: Request, key: string) {
+      keys.set(request, key)
     },
 
     /** Wraps what answers `request`. */

@@ -63,6 +63,8 @@ interface Kept {
   server: string
   /** Milliseconds that the server's clock is before this computer's. */
   ahead: number
+  /** The write key of each server that wanted one. */
+  writeKeys: Record<string, string>
 }
 
 /** What a closed popup must not lose: gone with the browser, on the web page with the tab. */
@@ -161,6 +163,14 @@ export const builtFor = () => (isExtension ? SERVER_URL : location.origin)
 
 export const serverAddress = async () => (isExtension && (await kept.get('server'))) || builtFor()
 
+/** The write key that is remembered for a server: no other is ever sent it. */
+export const writeKeyOf = async (server: string) => (await kept.get('writeKeys'))?.[server]
+
+export async function keepWriteKey(server: string, key: string) {
+  const { [server]: _, ...others } = (await kept.get('writeKeys')) ?? {}
+  await kept.set('writeKeys', key ? { ...others, [server]: key } : others)
+}
+
 export const linkOf = ({ server, code }: { server: string; code: string }) => `${server}/#${code}`
 
 /** Why something could not be done: the server's reason, that there was no server to give one, or a failure of this browser. */
@@ -185,6 +195,8 @@ interface Writing {
   expiresIn: number
   password?: string
   once: boolean
+  /** Typed just now: it is remembered once the server has taken it. */
+  writeKey?: string
 }
 
 interface Loading {
@@ -225,13 +237,17 @@ async function askBackground<T extends Lent | Loaded>(wish: Wish): Promise<T> {
   return outcome.done as T
 }
 
-export async function writeHere(body: Writing, memory = kept): Promise<Lent> {
+export async function writeHere({ writeKey, ...body }: Writing, memory = kept): Promise<Lent> {
   const server = await serverAddress()
+  const key = writeKey ?? (await writeKeyOf(server)) ?? ''
+  // No header can carry any other, and no server has it.
+  const headers: Record<string, string> = /^[!-~]+$/.test(key) ? { 'x-write-key': key } : {}
   const size = new Blob([body.text]).size
   const { code, eraseToken, expiresAt } = await answerOf(
-    call(server).api.write.post(body, request(size)),
+    call(server).api.write.post(body, { headers, ...request(size) }),
     ({ code, eraseToken, expiresAt }) => isCode(code) && typeof eraseToken === 'string' && Date.parse(expiresAt) > 0,
   )
+  if (writeKey) await keepWriteKey(server, writeKey)
   const lent = {
     code,
     eraseToken,

@@ -1,11 +1,12 @@
 /** The extension's options: another server, how long texts are kept, the language. Each is saved when it is chosen. */
-import { builtFor, DEFAULT_EXPIRY, isServer, kept, shortcutOf } from './api.ts'
+import { builtFor, DEFAULT_EXPIRY, isServer, keepWriteKey, kept, serverAddress, shortcutOf, writeKeyOf } from './api.ts'
 import { button, element, input } from './elements.ts'
 import type { Language } from './languages.ts'
 import { offerLanguages, say, speak, translate } from './messages.ts'
 import { busy, complain, tell } from './status.ts'
 
 const server = input('server')
+const writeKey = input('server-write-key')
 const defaultExpiry = element<HTMLSelectElement>('default-expiry')
 const language = element<HTMLSelectElement>('language-choice')
 
@@ -13,6 +14,7 @@ async function start() {
   const chosen = await kept.get('language')
   server.value = (await kept.get('server')) ?? ''
   server.placeholder = builtFor()
+  await showWriteKey()
   defaultExpiry.value = String((await kept.get('expiresIn')) ?? DEFAULT_EXPIRY)
   offerLanguages(language)
   language.value = chosen ?? ''
@@ -23,6 +25,13 @@ async function start() {
   translate()
   document.documentElement.dataset.ready = ''
 }
+
+/** The key of one server is never shown, nor kept, for another. */
+async function showWriteKey() {
+  writeKey.value = (await writeKeyOf(typedServer() || builtFor())) ?? ''
+}
+
+server.oninput = showWriteKey
 
 /** The origin that was typed, or nothing for the usual one; null if it is no web address. Close by, few servers have HTTPS. */
 function typedServer(): string | undefined | null {
@@ -53,6 +62,10 @@ const saveServer = () =>
   })
 
 server.onchange = saveServer
+writeKey.onchange = async () => {
+  await keepWriteKey(await serverAddress(), writeKey.value.trim())
+  tell('saved')
+}
 element<HTMLFormElement>('options-form').onsubmit = (event) => {
   event.preventDefault()
   void saveServer()

@@ -1,6 +1,18 @@
 /** The tab Write: a text and how it is to be kept; then its code, in every form in which it can be passed on. */
 import { askTwice, copyOnPress, showCopied } from './actions.ts'
-import { DEFAULT_EXPIRY, draft, history, historyChanged, isOver, kept, type Lent, linkOf, now, write } from './api.ts'
+import {
+  DEFAULT_EXPIRY,
+  draft,
+  history,
+  historyChanged,
+  isOver,
+  kept,
+  type Lent,
+  linkOf,
+  now,
+  Problem,
+  write,
+} from './api.ts'
 import { copy } from './clipboard.ts'
 import { showCode, showSpelling, spell } from './code.ts'
 import { button, element, input, isField, LONG_TEXT, reveal, textArea } from './elements.ts'
@@ -13,6 +25,8 @@ const writeText = textArea('write-text')
 const writeExpiry = element<HTMLSelectElement>('write-expiry')
 const writeOnce = input('write-once')
 const writePassword = input('write-password')
+const writeKey = input('write-key')
+const writeKeyRow = element('write-key-row')
 
 /** Bytes that this server takes at most, as the page that it serves says. The extension may talk to any server: that decides. */
 const maxTextBytes = Number(document.documentElement.dataset.maxTextBytes) || undefined
@@ -169,19 +183,25 @@ element('write-form').onsubmit = async (event) => {
     // Whoever then sends it without one means to.
     return keepPassword()
   }
-  await busy(button('write-submit'), 'writing', async () => {
+  const problem = await busy(button('write-submit'), 'writing', async () => {
     const text = writeText.value
     const lent = await write({
       text,
       expiresIn: Number(writeExpiry.value),
       password: writePassword.value || undefined,
       once: writeOnce.checked,
+      writeKey: writeKey.value.trim() || undefined,
     })
+    writeKey.value = ''
+    writeKeyRow.hidden = true
     // What was typed while it was being sent stays for the next.
     if (writeText.value === text) setText('')
     forgetChoices()
     await showNew(lent)
   })
+  if (!(problem instanceof Problem) || problem.reason !== 'write_key_required') return
+  writeKeyRow.hidden = false
+  writeKey.select()
 }
 
 /** Shows the code of a text that was written this moment, and copies it where the browser lets us. */

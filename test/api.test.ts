@@ -414,7 +414,7 @@ test('browser extensions and the origins in CORS_ORIGINS may call the API, other
       expect(headers.get('access-control-allow-credentials')).toBeNull()
       expect(headers.get('vary')).toContain('Origin')
     }
-    expect(preflight.headers.get('access-control-allow-headers')).toBe('Content-Type')
+    expect(preflight.headers.get('access-control-allow-headers')).toBe('Content-Type, X-Write-Key')
     expect(written.headers.get('access-control-expose-headers')).toBe('Retry-After, Date')
   }
 })
@@ -443,10 +443,10 @@ test('OpenAPI describes every route with every answer it gives, and every limit'
   expect(Object.fromEntries(routes)).toEqual({
     'get /': '200 308',
     'get /health': '200 500 503',
-    'post /api/write': '201 400 413 415 422 429 500 503 507',
+    'post /api/write': '201 400 403 413 415 422 429 500 503 507',
     'post /api/load': '200 400 401 404 409 413 415 422 429 500 503 507',
     'post /api/erase': '204 400 404 413 415 422 429 500 503 507',
-    'post /': '201 401 413 415 422 429 500 503 507',
+    'post /': '201 401 403 413 415 422 429 500 503 507',
     'get /{code}': '200 302 401 404 409 422 429 500 503 507',
     'post /{code}': '200 401 404 413 415 422 429 500 503 507',
   })

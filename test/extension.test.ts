@@ -65,6 +65,38 @@ function optionsTests(browser: () => Browser) {
     expect(await other.load(await writtenCode(popup))).toBe('to the other server')
   })
 
+  test('the options take the write key of a server, and give it to no other', async () => {
+    await using guarded = await testServer({ WRITE_KEYS: 'anna:anna-has-this-key' })
+    const options = await openOptions()
+    await options.fill('#server', guarded.url)
+    await options.fill('#server-write-key', 'anna-has-this-key')
+    await options.click('#save')
+    await tells(options, 'saved')
+    const popup = await browser().open(`${browser().extension}popup.html`)
+    await isReady(popup)
+    await popup.type('with the key', '#write-text')
+    await popup.click('#write-submit')
+    expect(await guarded.load(await writtenCode(popup))).toBe('with the key')
+
+    await options.fill('#server', server.url)
+    await options.click('#save')
+    await options.until(
+      'the other server to be saved',
+      async (url) => {
+        return (await chrome.storage.local.get('server')).server === url
+      },
+      server.url,
+    )
+    expect(await options.evaluate(() => chrome.storage.local.get('writeKeys'))).toEqual({
+      writeKeys: { [guarded.url]: 'anna-has-this-key' },
+    })
+    await options.fill('#server', guarded.url)
+    await options.click('#save')
+    await options.until('the key of the first server', () => {
+      return document.querySelector<HTMLInputElement>('#server-write-key')?.value === 'anna-has-this-key'
+    })
+  })
+
   test('the options are saved while the server that they name already is down', async () => {
     await using other = await testServer()
     const options = await openOptions()

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { createGuard } from '../guard.ts'
+import { createApp } from '../index.ts'
 import { errorCode, HOUR, MINUTE, SECOND, testApp } from './support/support.ts'
 
 const from = (client: string) => ({ 'x-client': client })
@@ -101,7 +102,8 @@ test('a client gets its writes a minute, on all routes together, and may still l
 test('a client gets its bytes a day; a text that does not fit leaves room for one that does', async () => {
   await using service = await testApp({ WRITE_BYTES_PER_DAY: '10' })
   const send = (text: string) => service.post('/api/write', { text }, guesser)
-  expect(await told(await send('한한한한'))).toEqual([429, 'too_many_bytes', 86_400])
+  // No wait would help.
+  expect((await told(await send('한한한한'))).slice(0, 2)).toEqual([413, 'text_too_large'])
   expect((await send('한한')).status).toBe(201)
   expect(await told(await send('12345'))).toEqual([429, 'too_many_bytes', 86_400])
   expect((await send('1234')).status).toBe(201)
@@ -111,12 +113,26 @@ test('a client gets its bytes a day; a text that does not fit leaves room for on
   expect((await send('1234567890')).status).toBe(201)
 })
 
-test('a write that fails gives its bytes back', async () => {
-  await using service = await testApp({ WRITE_BYTES_PER_DAY: '10', MAX_STORED_BYTES: '5' })
-  for (let i = 0; i < 5; i++) {
-    expect((await service.post('/api/write', { text: '1234567890' }, guesser)).status).toBe(507)
+test('a text that can never be stored is too large, not one to wait with', async () => {
+  await using service = await testApp()
+  for (const limit of [{ MAX_STORED_BYTES: 1000 }, { WRITE_BYTES_PER_DAY: 1000 }, { MAX_TEXT_BYTES: 1000 }]) {
+    const app = createApp(service.store, { ...service.settings, ...limit })
+    const send = (size: number) =>
+      app.handle(new Request('http://localhost/', { method: 'POST', body: 'x'.repeat(size) }))
+    const refused = await send(1001)
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([413, null])
+    expect(await refused.text()).toContain('1,000 bytes')
+    expect((await send(1000)).status).toBe(201)
   }
-  expect((await service.post('/api/write', { text: '12345' }, guesser)).status).toBe(201)
+})
+
+test('a write that fails gives its bytes back', async () => {
+  await using service = await testApp({ WRITE_BYTES_PER_DAY: '100', MAX_STORED_BYTES: '100', MAX_TEXT_BYTES: '10' })
+  const send = (text: string, client = guesser) => service.post('/api/write', { text }, client)
+  for (let i = 0; i < 9; i++) expect((await send('1234567890', bystander)).status).toBe(201)
+  expect((await send('1', bystander)).status).toBe(201)
+  for (let i = 0; i < 20; i++) expect((await send('1234567890')).status).toBe(507)
+  expect((await send('123456789')).status).toBe(201)
 })
 
 test('a client that asks for 20 codes without a text is refused every look-up on every route for an hour', async () => {
@@ -485,7 +501,7 @@ test('a request counts although it is broken off', async () => {
 })
 
 test('bodies that do not end take a bounded part of the memory, and leave room for small ones', async () => {
-  await using service = await testApp({ MAX_TEXT_BYTES: '67108864' })
+  await using service = await testApp({ MAX_TEXT_BYTES: '67108864', MAX_STORED_BYTES: '1000000000' })
   const hanging: ReadableStreamDefaultController[] = []
   const send = (megabytes: number) => {
     const body = new ReadableStream({
@@ -503,6 +519,17 @@ test('bodies that do not end take a bounded part of the memory, and leave room f
   for (const controller of hanging) controller.error(new Error('gone'))
   await Promise.all(held)
   expect((await service.fetch('/', { method: 'POST', body: 'x'.repeat(60_000_000) })).status).toBe(201)
+})
+
+test('a body of the largest size is read however little may be held: to try again would not help', async () => {
+  await using service = await testApp({ MAX_TEXT_BYTES: '67108864', MAX_STORED_BYTES: '1000000000' })
+  const spaces = new Uint8Array(1024 * 1024).fill(32)
+  let megabytes = 0
+  const body = new ReadableStream({
+    pull: (controller) => (megabytes++ < 140 ? controller.enqueue(spaces) : controller.close()),
+  })
+  const headers = { 'content-type': 'application/json' }
+  expect((await service.fetch('/api/write', { method: 'POST', headers, body })).status).toBe(400)
 })
 
 test('a lock does not outlive its text: a later text with the same code opens', async () => {
@@ -559,8 +586,9 @@ test('loads that are more than the queue of hashes holds are refused as busy, an
 })
 
 test('the store takes no more bytes than it may, and has room again when texts go', async () => {
-  await using service = await testApp({ MAX_STORED_BYTES: '10' })
+  await using service = await testApp({ MAX_STORED_BYTES: '100' })
   const send = (text: string) => service.post('/api/write', { text, expiresIn: 60 })
+  for (let i = 0; i < 9; i++) await service.post('/api/write', { text: '1234567890', expiresIn: 600 })
   const first = (await (await send('123456')).json()) as { code: string; eraseToken: string }
   const refused = await send('한한')
   expect([refused.status, await errorCode(refused)]).toEqual([507, 'storage_full'])

@@ -6,12 +6,11 @@ import { openStore } from '../db/open.ts'
 import { migrations } from '../db/postgres/migrations/index.ts'
 import { CODES } from '../db/store.ts'
 import { createApp } from '../index.ts'
-import { readSettings } from '../settings.ts'
 import { everyColumn, noColumn } from './support/columns.ts'
 import { PATIENCE, poll } from './support/poll.ts'
 import { checkInvariant, getCluster, isMissing, query, startCluster, startNetwork } from './support/postgres.ts'
 import { post, start, stopAll } from './support/processes.ts'
-import { errorCode, filledDatabase, HOUR, OPTIONS, root, run, T, text, UNLIMITED } from './support/support.ts'
+import { errorCode, filledDatabase, HOUR, OPTIONS, root, run, T, testSettings, text } from './support/support.ts'
 
 afterEach(stopAll)
 
@@ -19,7 +18,7 @@ afterEach(stopAll)
 async function machines(env: Record<string, string> = {}) {
   const cluster = await getCluster()
   const url = await cluster.database()
-  const settings = readSettings({ ...UNLIMITED, CLIENT_IP_HEADER: 'x-client', ...env })
+  const settings = testSettings({ CLIENT_IP_HEADER: 'x-client', ...env })
   const clock = { now: T }
   const stores = await Promise.all([
     openStore(url, { ...OPTIONS, maxStoredBytes: settings.MAX_STORED_BYTES }),
@@ -131,11 +130,13 @@ describe.skipIf(isMissing)('several machines', () => {
   })
 
   test('writes a minute, bytes a day and bytes stored are counted once for both', async () => {
-    await using two = await machines({ WRITES_PER_MINUTE: '4', WRITE_BYTES_PER_DAY: '30', MAX_STORED_BYTES: '50' })
+    await using two = await machines({ WRITES_PER_MINUTE: '4', WRITE_BYTES_PER_DAY: '30', MAX_STORED_BYTES: '300' })
     const ask = async (machine: typeof two.here, text: string, client: string) => {
       const answer = await machine('/api/write', { text }, client)
       return answer.status === 201 ? 201 : await errorCode(answer)
     }
+    // All but 50 bytes of what may be stored.
+    for (let i = 0; i < 10; i++) expect(await ask(two.there, 'x'.repeat(25), `198.51.${i}.1`)).toBe(201)
     for (const machine of [two.here, two.there, two.here]) expect(await ask(machine, '1', '192.0.2.1')).toBe(201)
     expect(await ask(two.there, 'x'.repeat(28), '192.0.2.1')).toBe('too_many_bytes')
     expect(await ask(two.there, '1', '192.0.2.1')).toBe(201)

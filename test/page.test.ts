@@ -455,6 +455,31 @@ describeIn(CHROMIUM, (chromium) => {
     await tells(await open('#share-lost'), 'shareLost')
   })
 
+  test('the page says who runs the server, in the person’s language', async () => {
+    await using own = await testServer({ OPERATOR_NAME: 'Kim', OPERATOR_URL: 'https://www.example.com/about' })
+    const page = (await openPage(chromium(), own)) as ChromiumPage
+    expect(await page.text('footer')).toBe('This server is run by Kim')
+    await page.click('#language')
+    expect(await page.text('footer')).toBe('이 서버의 운영자: Kim')
+    expect(await page.evaluate(() => document.querySelector<HTMLAnchorElement>('footer a')?.href)).toBe(
+      'https://www.example.com/about',
+    )
+    expect(await (await open()).text('footer')).toBe('')
+  })
+
+  test('without JavaScript the page says what to do, and how to do it with curl', async () => {
+    const page = await open()
+    await page.puppet.setJavaScriptEnabled(false)
+    await page.puppet.reload()
+    const text = await page.says('body', /This page needs JavaScript\./)
+    expect(text).toContain('자바스크립트')
+    expect(text).toContain('curl ADDRESS/CODE')
+    await page.puppet.setJavaScriptEnabled(true)
+    await page.puppet.reload()
+    await isReady(page)
+    expect(await page.text('body')).not.toContain('JavaScript')
+  })
+
   test('an address with nothing behind it leads to Load, which says so', async () => {
     for (const at of ['about', 'aBcDe', 'no/such/page']) {
       const page = await open(at)

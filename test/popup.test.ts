@@ -532,6 +532,33 @@ for (const [kind, home, opener] of [
         expect(await stopping.load(await writtenCode(page))).toBe('typed in vain?')
       })
 
+      test('a server with write keys asks for one when it is needed, and a right one is remembered for that server alone', async () => {
+        await using guarded = await testServer({ WRITE_KEYS: 'anna:anna-has-this-key' })
+        const isShown = (page: Page) =>
+          page.evaluate(() => document.querySelector<HTMLElement>('#write-key')?.offsetParent !== null)
+        const page = await open(guarded)
+        await page.fill('#write-text', 'for those with a key')
+        expect(await isShown(page)).toBe(false)
+        await page.click('#write-submit')
+        await tells(page, 'error_write_key_required')
+        for (const wrong of ['a-wrong-key-of-mine', 'kein schlüssel']) {
+          await page.fill('#write-key', wrong)
+          await page.click('#write-submit')
+          await tells(page, 'error_write_key_required')
+        }
+        expect(await page.text('#write-text')).toBe('for those with a key')
+        await page.fill('#write-key', ' anna-has-this-key ')
+        await page.click('#write-submit')
+        expect(await guarded.load(await writtenCode(page))).toBe('for those with a key')
+
+        await page.reload()
+        await page.click('#write-another')
+        await page.fill('#write-text', 'the next one')
+        await page.click('#write-submit')
+        expect(await guarded.load(await writtenCode(page))).toBe('the next one')
+        expect(await isShown(page)).toBe(false)
+      })
+
       test('a limit that is reached is told of, with the time to wait, and nothing is lost', async () => {
         await using strict = await testServer({ WRITES_PER_MINUTE: '1', MISSES_PER_HOUR: '1' })
         const code = await strict.write('the only one', { expiresIn: 86_400 })
@@ -565,11 +592,11 @@ for (const [kind, home, opener] of [
       test('a text that is too large, or a server that is full, is told of, and nothing is lost', async () => {
         for (const [limit, said] of [
           [{ MAX_TEXT_BYTES: '1000' }, home === 'in the extension' ? 'error_text_too_large' : 'sizeTooLarge'],
-          [{ MAX_STORED_BYTES: '1000' }, 'error_storage_full'],
-          [{ WRITE_BYTES_PER_DAY: '1000' }, 'error_too_many_bytes'],
+          [{ MAX_STORED_BYTES: '20000' }, 'error_storage_full'],
+          [{ WRITE_BYTES_PER_DAY: '2000' }, 'error_too_many_bytes'],
         ] as const) {
           await using small = await testServer(limit)
-          await small.write('a byte before')
+          for (let i = 0; i < 10; i++) await small.write('x'.repeat(1900))
           const page = await open(small)
           await page.fill('#write-text', 'x'.repeat(1001))
           await page.click('#write-submit')

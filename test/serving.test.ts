@@ -33,6 +33,34 @@ test('a file is compressed for those who take that, and for no others', async ()
   }
 })
 
+test('the page says who runs the server, where that is known, in every form in which it is sent', async () => {
+  const footer = /<footer id=.?operator.*<\/footer>/
+  const pageOf = async (env: Record<string, string>) => {
+    await using service = await testApp(env)
+    const plain = await service.fetch('/', { headers: { 'accept-encoding': '' } })
+    const zipped = await service.fetch('/', { headers: { 'accept-encoding': 'gzip' } })
+    const html = await plain.text()
+    expect(new TextDecoder().decode(Bun.gunzipSync(await zipped.bytes()))).toBe(html)
+    const etag = plain.headers.get('etag') ?? ''
+    expect((await service.fetch('/', { headers: { 'if-none-match': etag } })).status).toBe(304)
+    return { etag, footer: footer.exec(html)?.[0] ?? '' }
+  }
+  const [nobody, named, linked, bare] = [
+    await pageOf({}),
+    await pageOf({ OPERATOR_NAME: 'Kim & <b>Söhne</b>' }),
+    await pageOf({ OPERATOR_NAME: 'Kim', OPERATOR_URL: 'https://www.example.com/?a="b"&c' }),
+    await pageOf({ OPERATOR_URL: 'mailto:kim@example.com' }),
+  ]
+  expect(nobody.footer).toContain('hidden')
+  expect(named.footer).toContain('>Kim &amp; &lt;b&gt;Söhne&lt;/b&gt;</span>')
+  expect(linked.footer).toContain(
+    '<a href="https://www.example.com/?a=&quot;b&quot;&amp;c" target="_blank" rel="noopener">Kim</a>',
+  )
+  expect(bare.footer).toContain('href="mailto:kim@example.com"')
+  for (const { footer } of [named, linked, bare]) expect(footer).not.toContain('hidden')
+  expect(new Set([nobody, named, linked, bare].map(({ etag }) => etag)).size).toBe(4)
+})
+
 test('what every browser asks for is no guess at a code and counts towards no limit', async () => {
   await using service = await testApp({ REQUESTS_PER_MINUTE: '1', MISSES_PER_HOUR: '1' })
   const statuses: [path: string, status: number][] = [

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { readSettings, settingsSchema } from '../settings.ts'
+import { readSettings, settingsSchema, writeKeysOf } from '../settings.ts'
 
 test('without any variable the settings are the documented ones', () => {
   expect(readSettings({})).toEqual({
@@ -57,6 +57,8 @@ test('a bad value is refused in one line that names the variable, the value and 
     ['PUBLIC_URL', 'https://['],
     ['PUBLIC_URL', 'https://A.example'],
     ['LOG_LEVEL', 'debug'],
+    ['OPERATOR_URL', 'www.example.com'],
+    ['OPERATOR_URL', 'javascript:alert'],
   ]
   for (const [name, value] of words) {
     const line = new RegExp(
@@ -64,6 +66,36 @@ test('a bad value is refused in one line that names the variable, the value and 
     )
     expect(() => readSettings({ [name]: value })).toThrow(line)
   }
+})
+
+test('write keys that are none are refused without being repeated', () => {
+  const key = 'k'.repeat(16)
+  for (const value of [
+    key,
+    `:${key}`,
+    `anna:${key.slice(1)}`,
+    `anna:${key},`,
+    ',',
+    `anna:${key},anna:${key}x`,
+    `anna:${key},ben:${key}`,
+    `anna:${key} ben:${key}x`,
+    `anna:${'ä'.repeat(16)}`,
+    `an na:${key}`,
+  ]) {
+    let said = ''
+    try {
+      readSettings({ WRITE_KEYS: value })
+    } catch (error) {
+      said = String(error)
+    }
+    expect(said).toMatch(/^Error: WRITE_KEYS must be name:key pairs, [^\n]+\.$/)
+    expect(said).not.toContain(key.slice(1))
+  }
+  const two = `anna:${key}, 선생님:a:b-${key}`
+  expect(writeKeysOf(readSettings({ WRITE_KEYS: two }).WRITE_KEYS)).toEqual([
+    ['anna', key],
+    ['선생님', `a:b-${key}`],
+  ])
 })
 
 test('a bad address of a database is refused without being repeated, since it may hold a password', () => {
@@ -97,6 +129,32 @@ test('texts cannot live longer by default than they may', () => {
     'DEFAULT_EXPIRY_SECONDS is 3600, but it must not be above MAX_EXPIRY_SECONDS, 600.',
   )
   expect(readSettings({ MAX_EXPIRY_SECONDS: '600', DEFAULT_EXPIRY_SECONDS: '600' }).DEFAULT_EXPIRY_SECONDS).toBe(600)
+})
+
+test('settings that cannot be kept together stop the start with one line that names both', () => {
+  const pairs: [env: Record<string, string>, one: string, other: string][] = [
+    [{ MAX_TEXT_BYTES: '67108864' }, 'MAX_TEXT_BYTES', 'WRITE_BYTES_PER_DAY'],
+    [{ WRITE_BYTES_PER_DAY: '1000' }, 'MAX_TEXT_BYTES', 'WRITE_BYTES_PER_DAY'],
+    [{ WRITE_BYTES_PER_DAY: '0', MAX_TEXT_BYTES: '67108864' }, 'MAX_TEXT_BYTES', 'MAX_STORED_BYTES'],
+    [{ MAX_STORED_BYTES: '1000' }, 'MAX_TEXT_BYTES', 'MAX_STORED_BYTES'],
+    [{ MAX_STORED_BYTES: '10485759' }, 'MAX_TEXT_BYTES', 'MAX_STORED_BYTES'],
+    [{ DEFAULT_EXPIRY_SECONDS: '2592001' }, 'DEFAULT_EXPIRY_SECONDS', 'MAX_EXPIRY_SECONDS'],
+    [{ METRICS_PORT: '3000' }, 'METRICS_PORT', 'PORT'],
+    [{ DATABASE_POOLER: 'transaction' }, 'DATABASE_POOLER', 'DATABASE_URL'],
+  ]
+  for (const [env, one, other] of pairs) {
+    expect(() => readSettings(env)).toThrow(new RegExp(`^${one} is .*\\b${other}\\b[^\n]*\\.$`))
+  }
+  for (const env of [
+    { WRITE_BYTES_PER_DAY: '1048576' },
+    { WRITE_BYTES_PER_DAY: '0' },
+    { MAX_STORED_BYTES: '10485760' },
+    { MAX_TEXT_BYTES: '67108864', WRITE_BYTES_PER_DAY: '67108864', MAX_STORED_BYTES: '671088640' },
+    { PORT: '0', METRICS_PORT: '0' },
+    { DATABASE_POOLER: 'transaction', DATABASE_URL: 'postgres://h' },
+  ]) {
+    expect(readSettings(env)).toBeDefined()
+  }
 })
 
 test('the table in README names every setting with its value and meaning, and no other', async () => {

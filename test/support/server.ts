@@ -1,7 +1,6 @@
 /** The real server for the tests in browsers: on a port of its own, over a store of its own, with a clock that can be put forward. */
 import { createApp } from '../../index.ts'
-import { readSettings } from '../../settings.ts'
-import { testStore, UNLIMITED } from './support.ts'
+import { testSettings, testStore } from './support.ts'
 
 export type TestServer = Awaited<ReturnType<typeof testServer>>
 
@@ -10,11 +9,7 @@ export type TestServer = Awaited<ReturnType<typeof testServer>>
  * named there. The clock runs with the browser's, `clock.ahead` milliseconds before it.
  */
 export async function testServer(env: Record<string, string> = {}) {
-  const settings = readSettings({
-    HOST: '127.0.0.1',
-    ...UNLIMITED,
-    ...env,
-  })
+  const settings = testSettings({ HOST: '127.0.0.1', ...env })
   const stored = await testStore({
     codeRestSeconds: settings.CODE_REST_SECONDS,
     maxStoredBytes: settings.MAX_STORED_BYTES,

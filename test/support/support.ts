@@ -171,6 +171,16 @@ export const UNLIMITED = {
   MISSES_PER_HOUR: '0',
 }
 
+/**
+ * The settings of a test: limits are off unless `env` names them, and texts as large as those that it names allow, since
+ * settings that contradict each other are refused.
+ */
+export const testSettings = (env: Record<string, string>) => {
+  const { WRITE_BYTES_PER_DAY = 0, MAX_STORED_BYTES = 0 } = env
+  const largest = [1_048_576, Number(WRITE_BYTES_PER_DAY), Number(MAX_STORED_BYTES) / 10].filter((most) => most > 0)
+  return readSettings({ ...UNLIMITED, MAX_TEXT_BYTES: String(Math.min(...largest)), ...env })
+}
+
 /** Seconds, minutes and hours in the milliseconds of the clock. */
 export const SECOND = 1000
 export const MINUTE = 60 * SECOND
@@ -181,11 +191,7 @@ export const HOUR = 60 * MINUTE
  * header `x-client` says. `env` sets settings as the environment would; limits are off unless they are named there.
  */
 export async function testApp(env: Record<string, string> = {}) {
-  const settings = readSettings({
-    ...UNLIMITED,
-    CLIENT_IP_HEADER: 'x-client',
-    ...env,
-  })
+  const settings = testSettings({ CLIENT_IP_HEADER: 'x-client', ...env })
   const stored = await testStore({
     codeRestSeconds: settings.CODE_REST_SECONDS,
     maxStoredBytes: settings.MAX_STORED_BYTES,
