@@ -35,10 +35,12 @@ export function createHostCheck({ PUBLIC_URL }: Settings) {
   if (!PUBLIC_URL) return () => {}
   const { hostname, origin } = new URL(PUBLIC_URL)
   return ({ url, method }: Request) => {
-    const asked = URL.parse(url)
-    if (asked?.hostname.replace(/\.$/, '') === hostname || asked?.pathname === '/health') return
+    if (URL.parse(url)?.hostname.replace(/\.$/, '') === hostname) return
+    // Also where there is no host, or none that can be read.
+    const [, path] = /^(?:\w+:\/\/[^/]*)?([^?]*)/.exec(url) ?? []
+    if (path === '/health') return
     // The page itself is sent to its canonical address.
-    if (asked?.pathname === '/' && (method === 'GET' || method === 'HEAD')) return
+    if (path === '/' && (method === 'GET' || method === 'HEAD')) return
     throw new Refusal('wrong_host', { message: `This server is ${origin}, and answers under no other name.` })
   }
 }

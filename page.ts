@@ -2,6 +2,7 @@
 import { Elysia, redirect } from 'elysia'
 import { bundlePage } from './build.ts' with { type: 'macro' }
 import { Refusal } from './errors.ts'
+import { languageOf, privacyPage } from './privacy.ts'
 import type { Settings } from './settings.ts'
 
 /** The page's own files and nothing else; a QR code is drawn in the page, so not even data: images. */
@@ -55,6 +56,7 @@ function answer({ type, etag, isHashed, body, gzip }: File, request: Request, se
 const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/
 
 const page = files.find(({ path }) => path === '/') as File
+const stylesheet = files.find(({ type }) => type.startsWith('text/css')) as File
 
 /** The page with what it has to know of its server: the bytes of a text at most, and who runs it. */
 function pageOf({ MAX_TEXT_BYTES, OPERATOR_NAME, OPERATOR_URL }: Settings): File {
@@ -89,6 +91,23 @@ export function createPage(settings: Settings) {
             200: { description: 'The page' },
             308: { description: 'To the canonical origin, from another host' },
           },
+        },
+      },
+    )
+    .get(
+      '/privacy',
+      ({ query, request, set }) => {
+        const language = languageOf(query.language, request.headers.get('accept-language'))
+        const html = privacyPage(language, settings, stylesheet.path.slice(1))
+        const file = { ...page, body: Buffer.from(html), gzip: undefined, etag: etagOf(html) }
+        const body = answer(file, request, set as Reply)
+        set.headers.vary = 'Origin, Accept-Language'
+        return body
+      },
+      {
+        detail: {
+          summary: 'What this server keeps, for how long, and who can see it, as a page',
+          responses: { 200: { description: 'The page' } },
         },
       },
     )

@@ -87,8 +87,8 @@ async function readBody(request: Request, { client, maxBytes, tooLarge }: Sender
 /** Fields that a JSON body may have: more than any route knows, and few enough to be named in an answer. */
 const MAX_FIELDS = 16
 
-/** Bytes of a JSON body that stand outside its strings: what the fields' names and values need between them, and room. */
-const MAX_BARE_BYTES = 4096
+/** Bytes of a JSON body that may stand outside its strings: as much as a small body could be made of. */
+const MAX_BARE_BYTES = SMALL_BODY_BYTES
 
 /**
  * Whether a JSON body has no more in it than fields can: what parsing costs depends on how many values there are, and a

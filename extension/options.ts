@@ -1,5 +1,5 @@
 /** The extension's options: another server, how long texts are kept, the language. Each is saved when it is chosen. */
-import { builtFor, DEFAULT_EXPIRY, isServer, keepWriteKey, kept, serverAddress, shortcutOf, writeKeyOf } from './api.ts'
+import { builtFor, DEFAULT_EXPIRY, isServer, keepWriteKey, kept, shortcutOf, writeKeyOf } from './api.ts'
 import { button, element, input } from './elements.ts'
 import type { Language } from './languages.ts'
 import { offerLanguages, say, speak, translate } from './messages.ts'
@@ -63,7 +63,9 @@ const saveServer = () =>
 
 server.onchange = saveServer
 writeKey.onchange = async () => {
-  await keepWriteKey(await serverAddress(), writeKey.value.trim())
+  const origin = typedServer()
+  if (origin === null) return
+  await keepWriteKey(origin ?? builtFor(), writeKey.value.trim())
   tell('saved')
 }
 element<HTMLFormElement>('options-form').onsubmit = (event) => {

@@ -1,7 +1,7 @@
 /** The popup and the web page: brings its tabs to life, in the person's language, as they were left. */
 import { draft, history, isExtension, kept, Problem, shortcutOf } from './api.ts'
 import { isCode } from './code.ts'
-import { element, input } from './elements.ts'
+import { button, element, input } from './elements.ts'
 import { showHistory, tickHistory } from './history.ts'
 import { prepareIncoming, tellLack } from './incoming.ts'
 import type { Language } from './languages.ts'
@@ -14,6 +14,9 @@ import { greet, showTab } from './tabs.ts'
 import { addText, askForLostPassword, restoreWrite, showWrite, takePastedText, tickWrite } from './write.ts'
 
 const language = element<HTMLSelectElement>('language')
+
+/** Characters of a shared text that are shown before it is taken. */
+const PREVIEW = 1000
 
 async function start() {
   document.documentElement.dataset.home = isExtension ? 'extension' : 'page'
@@ -60,6 +63,7 @@ async function tick() {
 /** What is below it all: in the extension its keys, on the page the way without a browser. */
 async function showFooter() {
   element('terminal').hidden = isExtension
+  element('trust').hidden = isExtension
   const line = element('terminal').querySelector('code')
   if (line) line.textContent = `curl --data-binary @notes.txt ${location.origin}`
   if (!isExtension) return
@@ -83,11 +87,24 @@ function readAddress() {
   complain(arrival)
 }
 
-/** A phone's share menu brings a text, which the service worker keeps for the page. It is not sent by itself. */
+/**
+ * A phone's share menu brings a text, which the service worker keeps for the page. So does any site's form, which the
+ * worker cannot tell from it: the person is asked first.
+ */
 function askForShared() {
   const worker = isExtension ? undefined : navigator.serviceWorker
   if (!worker) return
-  worker.onmessage = ({ data }) => addText(data)
+  worker.onmessage = ({ data }) => {
+    element('shared-text').textContent = data.slice(0, PREVIEW)
+    element('shared').hidden = false
+    button('shared-take').onclick = () => {
+      element('shared').hidden = true
+      addText(data)
+    }
+  }
+  button('shared-drop').onclick = () => {
+    element('shared').hidden = true
+  }
   worker.controller?.postMessage('shared')
 }
 

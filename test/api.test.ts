@@ -442,6 +442,7 @@ test('OpenAPI describes every route with every answer it gives, and every limit'
   )
   expect(Object.fromEntries(routes)).toEqual({
     'get /': '200 308',
+    'get /privacy': '200',
     'get /health': '200 500 503',
     'post /api/write': '201 400 403 413 415 422 429 500 503 507',
     'post /api/load': '200 400 401 404 409 413 415 422 429 500 503 507',

@@ -68,18 +68,20 @@ function optionsTests(browser: () => Browser) {
   test('the options take the write key of a server, and give it to no other', async () => {
     await using guarded = await testServer({ WRITE_KEYS: 'anna:anna-has-this-key' })
     const options = await openOptions()
-    await options.fill('#server', guarded.url)
-    await options.fill('#server-write-key', 'anna-has-this-key')
-    await options.click('#save')
+    await options.choose('#server', guarded.url)
     await tells(options, 'saved')
+    await options.choose('#server-write-key', 'anna-has-this-key')
+    await options.until(
+      'the key to be kept',
+      async () => (await chrome.storage.local.get('writeKeys')).writeKeys !== undefined,
+    )
     const popup = await browser().open(`${browser().extension}popup.html`)
     await isReady(popup)
     await popup.type('with the key', '#write-text')
     await popup.click('#write-submit')
     expect(await guarded.load(await writtenCode(popup))).toBe('with the key')
 
-    await options.fill('#server', server.url)
-    await options.click('#save')
+    await options.choose('#server', server.url)
     await options.until(
       'the other server to be saved',
       async (url) => {
@@ -90,8 +92,7 @@ function optionsTests(browser: () => Browser) {
     expect(await options.evaluate(() => chrome.storage.local.get('writeKeys'))).toEqual({
       writeKeys: { [guarded.url]: 'anna-has-this-key' },
     })
-    await options.fill('#server', guarded.url)
-    await options.click('#save')
+    await options.choose('#server', guarded.url)
     await options.until('the key of the first server', () => {
       return document.querySelector<HTMLInputElement>('#server-write-key')?.value === 'anna-has-this-key'
     })

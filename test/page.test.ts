@@ -416,6 +416,7 @@ describeIn(CHROMIUM, (chromium) => {
   ])('what an app shares twice comes once: %j', async (fields, text) => {
     const page = await openForOffline()
     await share(page, fields)
+    await page.click('#shared-take')
     await page.says('#write-text', text)
   })
 
@@ -426,7 +427,12 @@ describeIn(CHROMIUM, (chromium) => {
     await server.pause()
     try {
       await share(page, { title: 'A <b>title</b>', text: 'shared from\na phone & more' })
-      await page.says('#write-text', /^A <b>title<\/b>\r?\nshared from\r?\na phone & more$/)
+      const text = /^A <b>title<\/b>\r?\nshared from\r?\na phone & more$/
+      await page.says('#shared-text', text)
+      await page.sees('#written-code')
+      await page.click('#shared-take')
+      await page.seesNo('#shared')
+      await page.says('#write-text', text)
       await page.seesNo('#written-code')
       expect(await page.evaluate(() => location.href)).toBe(`${server.url}/`)
       expect(page.requests.slice(before).filter((url) => url.includes('/api/') || url.includes('phone'))).toEqual([])
@@ -451,6 +457,19 @@ describeIn(CHROMIUM, (chromium) => {
     expect((await chromium().problems()).length).toBeGreaterThan(0)
   })
 
+  test('what any site’s form shares gets into the box only when the person says so', async () => {
+    const page = await openForOffline()
+    await page.fill('#write-text', 'my own')
+    await share(page, { text: 'not mine' })
+    await page.says('#shared-text', /^not mine$/)
+    expect(await page.text('#write-text')).toBe('my own')
+    await page.click('#shared-drop')
+    await page.seesNo('#shared')
+    await page.reload()
+    await isReady(page)
+    expect([await page.text('#shared'), await page.text('#write-text')]).toEqual(['', 'my own'])
+  })
+
   test('what was shared before the page could take it is told to be lost', async () => {
     await tells(await open('#share-lost'), 'shareLost')
   })
@@ -458,13 +477,14 @@ describeIn(CHROMIUM, (chromium) => {
   test('the page says who runs the server, in the person’s language', async () => {
     await using own = await testServer({ OPERATOR_NAME: 'Kim', OPERATOR_URL: 'https://www.example.com/about' })
     const page = (await openPage(chromium(), own)) as ChromiumPage
-    expect(await page.text('footer')).toBe('This server is run by Kim')
-    await page.click('#language')
-    expect(await page.text('footer')).toBe('이 서버의 운영자: Kim')
+    expect(await page.text('#operator')).toBe('This server is run by Kim')
+    await page.choose('#language', 'ko')
+    await page.says('#operator', /운영자/)
+    expect(await page.text('#operator')).toBe('이 서버의 운영자: Kim')
     expect(await page.evaluate(() => document.querySelector<HTMLAnchorElement>('footer a')?.href)).toBe(
       'https://www.example.com/about',
     )
-    expect(await (await open()).text('footer')).toBe('')
+    expect(await (await open()).text('#operator')).toBe('')
   })
 
   test('without JavaScript the page says what to do, and how to do it with curl', async () => {

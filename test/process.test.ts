@@ -58,7 +58,7 @@ test('a start that cannot be ends with one line that says why', async () => {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`${signal} finishes the answers in flight, keeps what it acknowledged, and exits 0 though connections idle`, async () => {
     const path = await filledDatabase()
-    const server = await start(path)
+    const server = await start(path, { CLIENT_IP_HEADER: 'x-client' })
     const port = Number(new URL(server.url).port)
     // Connections that idle: one that never asked, one that was answered and is kept alive, one half through its head.
     const idle = await Promise.all(
@@ -74,8 +74,14 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
           }),
       ),
     )
-    // Slow answers: each waits for its hash, and most of them in the queue.
-    const writes = Array.from({ length: 12 }, (_, i) => post(server, 'write', { text: `text ${i}`, password: 'p' }))
+    // Slow answers: each waits for its hash, and most of them in the queue, of which each client has a share.
+    const writes = Array.from({ length: 12 }, (_, i) =>
+      fetch(server.url, {
+        method: 'POST',
+        headers: { 'x-client': `198.51.${i}.1`, authorization: `Basic ${btoa(':p')}` },
+        body: `text ${i}`,
+      }),
+    )
     await fetch(`${server.url}/health`) // By now the writes have arrived.
     const signalled = performance.now()
     server.process.kill(signal)

@@ -21,7 +21,7 @@ const SIZES = {
   page: [1280, 800],
   phone: [390, 844],
   narrow: [320, 640],
-  popup: [380, 600],
+  popup: [400, 600],
 } as const
 
 const LANGUAGES = readdirSync(join(root, 'extension/_locales')).map((name) => name.replace('_', '-'))

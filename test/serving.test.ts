@@ -34,7 +34,7 @@ test('a file is compressed for those who take that, and for no others', async ()
 })
 
 test('the page says who runs the server, where that is known, in every form in which it is sent', async () => {
-  const footer = /<footer id=.?operator.*<\/footer>/
+  const footer = /<p id=.?operator\b.*?<\/p>/
   const pageOf = async (env: Record<string, string>) => {
     await using service = await testApp(env)
     const plain = await service.fetch('/', { headers: { 'accept-encoding': '' } })
