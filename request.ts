@@ -135,7 +135,7 @@ export async function readJson(request: Request, sender: Sender): Promise<Record
   }
   const bytes = await readBody(request, sender)
   const body = BYTE_ORDER_MARK.every((byte, at) => byte === bytes[at]) ? bytes.subarray(3) : bytes
-  if (!isFlat(body)) {
+  if (body.length > SMALL_BODY_BYTES && !isFlat(body)) {
     const [first] = body.subarray(body.findIndex((byte) => byte > 0x20))
     if (first !== 0x7b && first !== 0x5b) throw new Refusal('malformed') // Neither { nor [.
     throw invalid('body', `Must be an object of at most ${MAX_FIELDS} fields, none of them an object or array.`)
@@ -181,7 +181,7 @@ interface Credentials {
 
 /** What a request brings as HTTP Basic; other schemes are none of ours. Several come where a proxy in front adds its own. */
 const credentialsOf = ({ headers }: Request): Credentials[] =>
-  (headers.get('authorization') ?? '').split(',').flatMap((header) => {
+  (headers.get('authorization')?.split(',') ?? []).flatMap((header) => {
     const basic = /^basic(?!\S)(?:\s+([\w+/-]+=*)$)?/i.exec(header.trim())
     if (!basic) return []
     const bytes = Buffer.from(basic[1] ?? '', 'base64')

@@ -166,6 +166,28 @@ describe.skipIf(isMissing)('several machines', () => {
     }
   })
 
+  test('what others did without counting it is counted within the hour', async () => {
+    await using two = await machines()
+    const [here, there] = two.stores
+    if (!here || !there) throw new Error('There are two')
+    for (let i = 0; i < 4; i++) await here.write(text(`${i}`, { writer: i % 2, expiresAt: T + 2 * HOUR }), T)
+    await here.sweep(T)
+    // As a server of the release before does: it knows of no writers, and counts bytes alone.
+    query(
+      two.url,
+      `WITH gone AS (DELETE FROM text WHERE body = '0' RETURNING code) INSERT INTO code SELECT code FROM gone`,
+    )
+    query(two.url, 'UPDATE stored SET bytes = bytes - 1 WHERE part = 7')
+    await here.sweep(T + HOUR - 1)
+    expect(here.known()).toEqual({ texts: 4, bytes: 3 })
+    await Promise.all([here, there].map((store) => store.sweep(T + HOUR)))
+    for (const store of [here, there]) expect(store.known()).toEqual({ texts: 3, bytes: 3 })
+    expect(query(two.url, 'SELECT * FROM writer ORDER BY number')).toEqual([
+      { number: 0, bytes: 1 },
+      { number: 1, bytes: 2 },
+    ])
+  })
+
   test('those who write, erase, load what has expired and sweep at once never wait for each other in vain', async () => {
     const cluster = await getCluster()
     const url = await cluster.database()

@@ -6,6 +6,7 @@ import { type Lack, noRoom, roomOf, SHORT_MILLISECONDS, SMALL_BYTES } from '../r
 import { type NewText, randomCode, type Store, type StoreOptions } from '../store.ts'
 import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './connection.ts'
 import { sharedCounters } from './counters.ts'
+import { recount } from './recount.ts'
 import { countWriters, jsonColumns, readText, type TextRow, textColumns, textValues, toJson } from './rows.ts'
 import { code, stored, text, writer } from './schema.ts'
 
@@ -17,6 +18,9 @@ const LARGE_BYTES = 65_536
 
 /** More than all connections write while one statement runs: with less room than this left, they count one after the other. */
 const IN_FLIGHT = { texts: 10_000, bytes: 64 * 1024 * 1024 }
+
+/** Milliseconds between two times that the sums are compared with what is there: some 150 ms of work for 100,000 texts, that nobody waits for. */
+const RECOUNT = 60 * 60 * 1000
 
 interface Written {
   /** Null also where others took the room or the code meanwhile. */
@@ -169,6 +173,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
 
+  let recountedAt = 0
   let known = { texts: 0, bytes: 0 }
 
   /** Asks how many texts there are, and their bytes. */
@@ -226,6 +231,10 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
         const [turn] = await sweepSome({ now, restsUntil: restsUntil(now) })
         if (!turn?.n) break
         swept += turn.n
+      }
+      if (Math.abs(now - recountedAt) >= RECOUNT) {
+        await recount(postgres)
+        recountedAt = now
       }
       await learn()
       await counters.sweep(now)
