@@ -3,10 +3,10 @@ import { Elysia, redirect } from 'elysia'
 import { bundlePage } from './build.ts' with { type: 'macro' }
 import { Refusal } from './errors.ts'
 
-/** The page's own files and nothing else; a QR code is drawn in the page, so not even data: images. */
+/** The page's own files and nothing else; a QR code is drawn in the page, so not even data: images. Argon2 is WebAssembly. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
-  "script-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self'",
   "img-src 'self'",
   "connect-src 'self'",
