@@ -207,10 +207,9 @@ async function unpack(packed: Bytes): Promise<string> {
   }
 }
 
-/** Throws where it becomes larger than any text. */
-async function inflate(deflated: Bytes): Promise<Bytes> {
+/** Piece by piece, since a browser inflates a whole one, up to a thousandfold, before anybody can stop it. */
+function inflate(deflated: Bytes): Promise<Bytes> {
   let at = 0
-  // Piece by piece, since a browser inflates a whole one, up to a thousandfold, before anybody can stop it.
   const pieces = new ReadableStream<Bytes>({
     pull(controller) {
       if (at < deflated.length) controller.enqueue(deflated.subarray(at, at + PIECE_BYTES))
@@ -218,19 +217,25 @@ async function inflate(deflated: Bytes): Promise<Bytes> {
       at += PIECE_BYTES
     },
   })
-  let room = MAX_TEXT_BYTES
-  const bounded = new TransformStream<Bytes, Bytes>({
-    transform(chunk, controller) {
-      room -= chunk.length
-      if (room < 0) throw new RangeError()
-      controller.enqueue(chunk)
-    },
-  })
-  return bytesOf(pieces.pipeThrough(new DecompressionStream('deflate-raw')).pipeThrough(bounded))
+  return bytesOf(pieces.pipeThrough(new DecompressionStream('deflate-raw')))
 }
 
-const bytesOf = async (stream: ReadableStream<Bytes>): Promise<Bytes> =>
-  new Uint8Array(await new Response(stream).arrayBuffer())
+/** All that comes out of `stream`. Throws as soon as that is more than a text may have. */
+async function bytesOf(stream: ReadableStream<Bytes>): Promise<Bytes> {
+  const reader = stream.getReader()
+  const chunks: Bytes[] = []
+  let room = MAX_TEXT_BYTES
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return new Uint8Array(await new Blob(chunks).arrayBuffer())
+    room -= value.length
+    if (room < 0) {
+      await reader.cancel()
+      throw new RangeError()
+    }
+    chunks.push(value)
+  }
+}
 
 /** The padded length (Padmé: at most 12 % more), of which there are few. */
 function padme(length: number): number {
