@@ -37,26 +37,27 @@ const SEAL = /^1\.argon2id\.m=([1-9]\d{0,9}),t=([1-9]\d{0,9}),p=([1-9]\d{0,9})\.
 
 type Bytes = Uint8Array<ArrayBuffer>
 
+export type SealReason =
+  /** The password is not 1 to 256 bytes of well-formed Unicode. */
+  | 'password'
+  /** The text is empty, not well-formed Unicode, or larger than any server takes. */
+  | 'text'
+  /** The seal is none, or of a later version. */
+  | 'seal'
+  /** The seal asks for a hash that is too cheap to guard a password, or too dear for a browser. */
+  | 'parameters'
+  /** The text is not what was sealed with this password and this seal, to be read once or as often as one likes. */
+  | 'tampered'
+  /** Who knew the password has sealed something that is no text, or too large. */
+  | 'content'
+  /** This browser could not compute the hash: the worker did not load, or there is too little memory. */
+  | 'unavailable'
+
 /** Why a text could not be sealed or opened. */
 export class SealError extends Error {
   override name = 'SealError'
 
-  constructor(
-    readonly reason: /** The password is not 1 to 256 bytes of well-formed Unicode. */
-      | 'password'
-      /** The text is empty, not well-formed Unicode, or larger than any server takes. */
-      | 'text'
-      /** The seal is none, or of a later version. */
-      | 'seal'
-      /** The seal asks for a hash that is too cheap to guard a password, or too dear for a browser. */
-      | 'parameters'
-      /** The text is not what was sealed with this password and this seal, to be read once or as often as one likes. */
-      | 'tampered'
-      /** Who knew the password has sealed something that is no text, or too large. */
-      | 'content'
-      /** This browser could not compute the hash: the worker did not load, or there is too little memory. */
-      | 'unavailable',
-  ) {
+  constructor(readonly reason: SealReason) {
     super(reason)
   }
 }
