@@ -2,7 +2,7 @@
 import { Type as t } from '@sinclair/typebox'
 import { Elysia, status } from 'elysia'
 import { answers, LOAD_ERRORS, WRITE_ERRORS } from './answers.ts'
-import { ERRORS, invalid, Refusal, tooLarge } from './errors.ts'
+import { invalid, Refusal, tooLarge } from './errors.ts'
 import { createLimiter, type Guard } from './guard.ts'
 import { PLAIN_TEXT, parseDuration, passwordToLoad, passwordToWrite, readText, wantsPage } from './request.ts'
 import { code, fields } from './schemas.ts'
@@ -26,10 +26,6 @@ export function createRaw(
     maxBytes: MAX_TEXT_BYTES,
     tooLarge: () => tooLarge(MAX_TEXT_BYTES),
   })
-  const sealedAt = (code: string, request: Request) => () => {
-    const link = `${PUBLIC_URL ?? new URL(request.url).origin}/#${code}`
-    return new Refusal('sealed', { message: `${ERRORS.sealed[1]} Open ${link}` })
-  }
   return (
     new Elysia()
       // Counted before the body is read, so these stand before the limiter.
@@ -83,8 +79,7 @@ export function createRaw(
         '/:code',
         async ({ body, params, request }) => {
           if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
-          const code = params.code.trim()
-          const load = { code, password: passwordToLoad(request), sealed: sealedAt(code, request), request }
+          const load = { code: params.code.trim(), password: passwordToLoad(request), request }
           return (await texts.load(who(request), load)).text
         },
         {
@@ -93,7 +88,7 @@ export function createRaw(
           params: t.Object({ code }),
           response: {
             200: t.String(),
-            ...answers(t.String(), [...LOAD_ERRORS, 'sealed', 'text_too_large', 'unsupported_media_type']),
+            ...answers(t.String(), [...LOAD_ERRORS, 'text_too_large', 'unsupported_media_type']),
           },
           detail: { summary: 'Read a text, also one that can be read only once', security: PASSWORD },
         },
@@ -110,7 +105,7 @@ export function createRaw(
             set.headers.location = `${PUBLIC_URL ?? ''}/#${code}`
             return status(302, '')
           }
-          const load = { code, password: passwordToLoad(request), sealed: sealedAt(code, request), request }
+          const load = { code, password: passwordToLoad(request), request }
           return (await texts.load(who(request), { ...load, keepOnce: 'use_post' })).text
         },
         {
@@ -118,7 +113,7 @@ export function createRaw(
           response: {
             200: t.String(),
             302: t.String({ description: 'A browser (it accepts text/html) is sent to the page.' }),
-            ...answers(t.String(), [...LOAD_ERRORS, 'sealed', 'use_post']),
+            ...answers(t.String(), [...LOAD_ERRORS, 'use_post']),
           },
           detail: { summary: 'Read a text', security: PASSWORD },
         },

@@ -115,9 +115,8 @@ const TOLD: Record<keyof LentText, ((found: LentText) => string) | null> = {
   once: ({ once }) => `only once   ${yesOrNo(once)}`,
   eraseTokenHash: null,
   writer: null,
-  seal: ({ seal }) => `sealed      ${yesOrNo(seal !== null)}`,
   // As JSON, for what controls a terminal must not come through.
-  body: ({ body, seal }) => `text        ${seal === null ? JSON.stringify(body) : 'only its password opens it'}`,
+  body: ({ body }) => `text        ${JSON.stringify(body)}`,
 }
 
 /** The living text under `code`. Throws an Error of one line where there is none. */

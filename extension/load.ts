@@ -18,8 +18,6 @@ const loadPasswordRow = element('load-password-row')
 
 /** The letters that were taken from the field. */
 let taken = ''
-/** The code of which the person was told that it is not sealed: whoever presses then means to send the password. */
-let unsealed = ''
 /** The text on show. */
 let loaded: Loaded | undefined
 
@@ -67,7 +65,6 @@ function putCode(code: string) {
   loadCode.value = taken = code
   void draft.set('code', code || undefined)
   loadPasswordRow.hidden = true
-  unsealed = ''
   loadPassword.value = ''
   showLetters()
   showLoaded()
@@ -210,12 +207,9 @@ async function loadText(take: boolean) {
   const problem = await busy(button('load-submit'), 'loading', async () => {
     // Where a letter has been mended meanwhile, the answer is to a code that nobody means any more.
     const isMeant = () => take || code === typedLetters()
-    const isUnsealedKnown = unsealed === code
-    const text = await load({ code, password: loadPassword.value || undefined, take, isUnsealedKnown }).catch(
-      (thrown) => {
-        if (isMeant()) throw thrown
-      },
-    )
+    const text = await load({ code, password: loadPassword.value || undefined, take }).catch((thrown) => {
+      if (isMeant()) throw thrown
+    })
     if (text && isMeant()) await showText(text)
     else forgetMessage()
   })
@@ -225,8 +219,7 @@ async function loadText(take: boolean) {
   }
   if (!(problem instanceof Problem)) return
   if (problem.reason === 'only_once' && isPressed) return loadText(true)
-  if (problem.reason === 'not_sealed') unsealed = code
-  if (problem.reason === 'not_sealed' || problem.reason.includes('password')) {
+  if (problem.reason.includes('password')) {
     loadPasswordRow.hidden = false
     loadPassword.select()
   }

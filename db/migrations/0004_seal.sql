@@ -1,1 +1,0 @@
-ALTER TABLE `text` ADD `seal` text;
