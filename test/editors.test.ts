@@ -14,6 +14,7 @@ import { temporaryPath } from './support/support.ts'
 declare global {
   function startEditor(name: string, text: string): Promise<void>
   function editorText(): string
+  function editorFollows(): boolean
 }
 
 let server: TestServer
@@ -255,6 +256,8 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
     return page
   }
 
+  const follows = (page: Page) => page.until('the editor to have the selection', () => editorFollows())
+
   /** Sends what is selected. */
   const send = (menu: Partial<Click> = {}) => sentBy(browser(), () => click({ menuItemId: 'send-selection', ...menu }))
 
@@ -287,6 +290,7 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
     const text = name.endsWith('input') ? 'one line' : LONG
     const page = await openEditor(name, text)
     await page.press('Control', 'a')
+    await follows(page)
     const sent = await send({ selectionText: 'not this' })
     expect(linesOf(sent.text)).toEqual(linesOf(text))
     expect(sent.told).toBe('')
@@ -308,6 +312,7 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
     const page = await openEditor(name, 'before\nlast')
     await page.press('Control', 'Home')
     await page.press('End')
+    await follows(page)
     expect(await fill(': one\ntwo\nthree\nfour')).toBe('intoFieldDone')
     expect(await page.evaluate(() => editorText())).toBe('before: one\ntwo\nthree\nfour\nlast')
     await page.press('Control', 'z')
