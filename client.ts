@@ -121,8 +121,15 @@ const isPrivate = (address: string) =>
   /^(private|loopback|linkLocal|uniqueLocal|carrierGradeNat|unspecified)$/.test(ipaddr.parse(address).range())
 
 /** The network that the log names: enough to see an attack, too little to see a person. */
-export const networkOf = (client: string): string =>
-  client.replace(/^(\d+\.\d+\.\d+)\.\d+$/, '$1.0/24').replace(/^(\w+:\w+:\w+):\w+::\/64$/, '$1::/48')
+export function networkOf(client: string): string {
+  const known = named.get(client)
+  if (known !== undefined) return known
+  const name = client.replace(/^(\d+\.\d+\.\d+)\.\d+$/, '$1.0/24').replace(/^(\w+:\w+:\w+):\w+::\/64$/, '$1::/48')
+  named.set(client, name)
+  return name
+}
+
+const named = new LRUCache<string, string>({ max: REMEMBERED_ADDRESSES })
 
 /**
  * The number, of 16 bits, by which the texts of a client's network are counted; null where it has none. It is kept beside

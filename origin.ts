@@ -21,7 +21,9 @@ export function createForeignCheck(settings: Settings) {
 
   return ({ headers, method }: Request) => {
     const site = headers.get('sec-fetch-site')
-    if (site !== 'cross-site' && site !== 'same-site') return
+    // Chromium says nothing of a WebSocket but its origin, and no page of this server opens one.
+    const isSocket = site === null && headers.has('sec-websocket-key') && headers.has('origin')
+    if (site !== 'cross-site' && site !== 'same-site' && !isSocket) return
     if (isAdmitted(headers.get('origin') ?? '')) return
     const isLink =
       method === 'GET' && headers.get('sec-fetch-mode') === 'navigate' && headers.get('sec-fetch-dest') === 'document'

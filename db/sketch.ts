@@ -14,9 +14,8 @@ export function createSketch(span: number) {
   const generations = new Map<number, Uint16Array>()
 
   function cellsOf(key: string): number[] {
-    const hash = Bun.hash(key) as bigint
-    const [first, step] = [Number(hash & 0xffff_ffffn), Number(hash >> 32n) | 1]
-    return Array.from({ length: ROWS }, (_, row) => row * CELLS + ((first + row * step) % CELLS))
+    const [first, step] = [Bun.hash.xxHash32(key), Bun.hash.xxHash32(key, 1) | 1]
+    return Array.from({ length: ROWS }, (_, row) => row * CELLS + (((first + row * step) >>> 0) % CELLS))
   }
 
   return {

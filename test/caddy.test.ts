@@ -1,27 +1,22 @@
 /** The Caddyfile, in front of the real server: real Caddy, with certificates of its own making. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdirSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { type Caddy, isMissing, startCaddy } from './support/caddy.ts'
 import { poll } from './support/poll.ts'
 import { type Server, start, stopAll } from './support/processes.ts'
 import { filledDatabase, temporaryPath } from './support/support.ts'
 
-const isSkipped = !Bun.which('caddy') && Bun.env.CI !== 'true'
 const WWW = 'www.texts.test'
 
-describe.skipIf(isSkipped)(`behind Caddy${isSkipped ? ' (skipped: it is not installed)' : ''}`, () => {
-  const home = temporaryPath('caddy')
-  const log = join(home, 'access.log')
+describe.skipIf(isMissing)(`behind Caddy${isMissing ? ' (skipped: it is not installed)' : ''}`, () => {
   let [http, https, upstream] = [0, 0, 0]
-  let caddy: Bun.Subprocess
+  let caddy: Caddy
   let server: Server
   let database: string
 
   /** curl through Caddy, as if the domain were in the DNS. */
   async function curl(...args: string[]) {
-    const places = [WWW, 'texts.test'].flatMap((host) => [http, https].map((port) => `${host}:${port}:127.0.0.1`))
-    const hosts = places.flatMap((place) => ['--resolve', place])
+    const hosts = [WWW, 'texts.test'].flatMap(caddy.resolve)
     const headers = temporaryPath('headers')
     const process = Bun.spawn(['curl', '--silent', '--insecure', '--dump-header', headers, ...hosts, ...args])
     const body = await new Response(process.stdout).text()
@@ -49,30 +44,14 @@ describe.skipIf(isSkipped)(`behind Caddy${isSkipped ? ' (skipped: it is not inst
   })
 
   beforeAll(async () => {
-    mkdirSync(home)
-    ;[http, https, upstream] = await freePorts()
     database = await filledDatabase()
     server = await start(database, environment())
-    // The same file, but for ports that need no root and certificates that need no DNS.
-    const forTests = `http_port ${http}\nhttps_port ${https}\nlocal_certs\nskip_install_trust\nadmin off\n`
-    const caddyfile = join(home, 'Caddyfile')
-    await Bun.write(caddyfile, (await Bun.file('Caddyfile').text()).replace('{\n', `{\n${forTests}`))
-    caddy = Bun.spawn(['caddy', 'run', '--adapter', 'caddyfile', '--config', caddyfile], {
-      env: {
-        HOME: home,
-        XDG_DATA_HOME: home,
-        DOMAIN: 'texts.test',
-        UPSTREAM: new URL(server.url).host,
-        ACCESS_LOG: log,
-      },
-      stdout: 'ignore',
-      stderr: 'ignore',
-    })
-    await poll('Caddy to answer', async () => (await curl(`https://${WWW}:${https}/health`)).status === 200)
+    upstream = Number(new URL(server.url).port)
+    caddy = await startCaddy('texts.test', server.url)
+    ;({ http, https } = caddy)
   })
   afterAll(async () => {
-    caddy?.kill()
-    await caddy?.exited
+    await caddy?.stop()
     await stopAll()
   })
 
@@ -115,7 +94,7 @@ describe.skipIf(isSkipped)(`behind Caddy${isSkipped ? ' (skipped: it is not inst
     await curl('-H', `Authorization: Basic ${secret}`, `https://${WWW}:${https}/${code}?from=mars`)
     await curl(`https://${WWW}:${https}/%20${code}`)
     const entries = await poll('the log', async () => {
-      const lines = readFileSync(log, 'utf8').trim().split('\n')
+      const lines = readFileSync(caddy.log, 'utf8').trim().split('\n')
       return lines.length > 5 && lines
     })
     for (const word of [code, 'mars', secret, '127.0.0.1']) expect(entries.join('\n')).not.toContain(word)
@@ -142,12 +121,3 @@ describe.skipIf(isSkipped)(`behind Caddy${isSkipped ? ' (skipped: it is not inst
     expect((await ask(3)).status).toBe(429)
   })
 })
-
-/** Three ports that nobody listens on. */
-async function freePorts(): Promise<[number, number, number]> {
-  const servers = Array.from({ length: 3 }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))))
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports as [number, number, number]
-}

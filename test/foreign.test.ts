@@ -40,6 +40,16 @@ test('what another site’s page makes its visitor ask is refused before anythin
   expect((await service.post('/api/load', { code })).status).toBe(429)
 })
 
+test('a WebSocket, of which a browser says no more than its origin, is refused too', async () => {
+  await using service = await testApp({ MISSES_PER_HOUR: '1' })
+  const socket = { upgrade: 'websocket', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' }
+  const ask = async (headers: Record<string, string>) => (await service.fetch('/abcd', { headers })).status
+  expect(await ask({ ...socket, origin: 'https://evil.example' })).toBe(403)
+  // A program is counted as whatever it asks.
+  expect(await ask(socket)).toBe(404)
+  expect(await ask({})).toBe(429)
+})
+
 test('links, the page itself, extensions, admitted origins and programs go on working', async () => {
   await using service = await testApp({ CORS_ORIGINS: 'https://friend.example' })
   const { code } = (await (await service.post('/api/write', { text: 'a' })).json()) as { code: string }

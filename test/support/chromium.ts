@@ -168,7 +168,9 @@ async function launch(program: string, { extension }: BrowserOptions): Promise<C
       '--disable-component-update',
       '--disable-sync',
       // Nothing outside of this machine.
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost',
+      // Caddy's are of its own making.
+      '--ignore-certificate-errors',
     ],
   })
   return new Chromium(browser, extension ? `chrome-extension://${await browser.installExtension(extension)}/` : '')

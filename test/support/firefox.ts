@@ -376,7 +376,7 @@ async function launch(program: string, { extension }: BrowserOptions): Promise<F
   )
   const socket = connect({ port, host: '127.0.0.1' })
   const marionette = new Marionette(socket)
-  await marionette.send('WebDriver:NewSession', { pageLoadStrategy: 'normal' })
+  await marionette.send('WebDriver:NewSession', { pageLoadStrategy: 'normal', acceptInsecureCerts: true })
   await marionette.send('WebDriver:SetTimeouts', { implicit: 0, pageLoad: PATIENCE, script: PATIENCE })
   if (extension) await marionette.send('Addon:Install', { path: extension, temporary: true })
   const firstTab = await marionette.send<string>('WebDriver:GetWindowHandle')
