@@ -1,6 +1,6 @@
-/** The upkeep commands, for any database: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`, `db:move FROM`, `text:find CODE`, `text:erase CODE`. */
+/** The upkeep commands, for any database: `db:upgrade`, `db:downgrade`, `db:status`, `db:backup FILE`, `db:rescue FILE`, `db:move FROM`, `text:find CODE`, `text:erase CODE`. */
 import { Database } from 'bun:sqlite'
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { SQL } from 'bun'
 import { and, eq, gt, sql } from 'drizzle-orm'
@@ -16,8 +16,11 @@ import {
   withoutPassword,
 } from './postgres/connection.ts'
 import { readText, type TextRow } from './postgres/rows.ts'
+import { rescue } from './rescue.ts'
 import { text } from './schema.ts'
-import { migratable, openForReading, openLocked } from './sqlite/connection.ts'
+import { lock, migratable, openForReading, openLocked } from './sqlite/connection.ts'
+import { findDamage } from './sqlite/damage.ts'
+import { damageOf, isDamage, RESCUE } from './sqlite/errors.ts'
 import type { LentText } from './store.ts'
 
 const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void | Promise<void>> = {
@@ -42,27 +45,39 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
     }
     using sqlite = openForReading(url)
     say(`file        ${resolve(url)}, ${n(statSync(url).size)} bytes`)
+    const damage = findDamage(sqlite, 'integrity_check')
+    if (damage.length > 0) throw new Error(damageOf(url, damage))
     await tell(migratable(sqlite), say)
+    say('integrity   whole: every page, every index')
   },
 
-  'db:backup': (path, [file], say) => {
+  'db:backup': async (path, [file], say) => {
     if (isPostgres(path)) throw new Error('db:backup copies SQLite files. For PostgreSQL use pg_dump.')
     if (!file) throw new Error('db:backup needs the name of the file to write.')
     if (existsSync(file)) throw new Error(`${file} exists already: a backup never overwrites.`)
     using sqlite = openForReading(path)
-    // Under another name until it is whole and on the disk: what bears the backup's name can be relied on.
-    const part = join(dirname(file), `.${basename(file)}.${process.pid}`)
-    try {
-      closeSync(openSync(part, 'wx', 0o600))
+    await makeWhole(file, (part) => {
       sqlite.query('VACUUM INTO ?').all(part)
-      const descriptor = openSync(part, 'r+')
-      fsyncSync(descriptor)
-      closeSync(descriptor)
-      renameSync(part, file)
+      using copy = openForReading(part)
+      const damage = findDamage(copy, 'integrity_check')
+      if (damage.length > 0) throw new Error(damageOf(path, damage))
+    })
+    say(`${file} is a copy of ${path}, ${n(statSync(file).size)} bytes`)
+  },
+
+  'db:rescue': async (path, [file], say) => {
+    if (isPostgres(path)) throw new Error('db:rescue reads SQLite files. For PostgreSQL see its manual.')
+    if (!file) throw new Error('db:rescue needs the name of the file to write.')
+    if (existsSync(file)) throw new Error(`${file} exists already: nothing is overwritten.`)
+    if (!existsSync(path)) throw new Error(`There is no database at ${path}.`)
+    // A file that was ever served has its lock beside it.
+    const unlock = existsSync(`${realpathSync(path)}.lock`) ? lock(realpathSync(path)) : () => {}
+    try {
+      await makeWhole(file, (part) => rescue(path, part, Date.now(), say))
     } finally {
-      rmSync(part, { force: true })
+      unlock()
     }
-    say(`${file} is a copy of ${path}, ${statSync(file).size.toLocaleString('en')} bytes`)
+    say(`${file} is whole, and ${path} is as it was. Put it there as you would a backup.`)
   },
 
   'db:move': async (url, [from], say) => {
@@ -101,6 +116,21 @@ const COMMANDS: Record<string, (url: string, args: string[], say: Say) => void |
       `Nobody can load ${code} any more. The sweep clears it from the file: within a minute, or when the server starts.`,
     )
   },
+}
+
+/** Makes `file` under another name until it is whole and on the disk: what bears the name can be relied on. */
+async function makeWhole(file: string, make: (part: string) => Promise<void> | void) {
+  const part = join(dirname(file), `.${basename(file)}.${process.pid}`)
+  try {
+    closeSync(openSync(part, 'wx', 0o600))
+    await make(part)
+    const descriptor = openSync(part, 'r+')
+    fsyncSync(descriptor)
+    closeSync(descriptor)
+    renameSync(part, file)
+  } finally {
+    for (const ending of ['', '-wal', '-shm', '.lock']) rmSync(part + ending, { force: true })
+  }
 }
 
 const time = (milliseconds: number) => new Date(milliseconds).toISOString()
@@ -176,7 +206,12 @@ async function tell(database: Migratable, say: Say) {
 export async function runCommand(command: string, args: string[], url: string, say: Say) {
   const run = COMMANDS[command]
   if (!run) throw new Error(`There is no command "${command}". There are: ${Object.keys(COMMANDS).join(', ')}, health.`)
-  await run(url, args, say)
+  try {
+    await run(url, args, say)
+  } catch (error) {
+    if (!isDamage(error) || isPostgres(url)) throw error
+    throw new Error(`${url} is damaged. db:status says what of it, and ${RESCUE}`)
+  }
 }
 
 /** Works on the database: on a file while no server uses it, on PostgreSQL with whatever lock the work takes. */

@@ -39,7 +39,7 @@ export interface StoreOptions extends Partial<ServerOptions> {
 
 /**
  * Times are milliseconds since 1970. What changes the database is on its disk when its promise resolves. Any call may
- * throw the refusals `busy` (the database cannot be had right now) and `storage_full` (its disk is); it has then
+ * throw the refusals `busy` (the database cannot be had right now, or is damaged) and `storage_full` (its disk is); it has then
  * changed nothing, or nothing that anybody was told of.
  */
 export interface Store {

@@ -117,7 +117,7 @@ test('what changes the schema is refused while a server runs; what reads is not'
   await using stored = await testStore()
   const line = `Another process is using ${stored.path}: stop it first.`
   for (const command of ['db:upgrade', 'db:downgrade']) await expect(run(command, stored.path)).rejects.toThrow(line)
-  expect(await run('db:status', stored.path)).toHaveLength(4)
+  expect(await run('db:status', stored.path)).toHaveLength(5)
 })
 
 test('status tells what is in the database', async () => {
@@ -128,6 +128,7 @@ test('status tells what is in the database', async () => {
     `migrations  ${migrations.length} of ${migrations.length} applied`,
     'texts       1, 4 bytes; 0 expired and not yet swept',
     `codes       ${(CODES - 1).toLocaleString('en')} in the pool; 1 of them at rest`,
+    'integrity   whole: every page, every index',
   ])
 })
 

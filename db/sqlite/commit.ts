@@ -1,7 +1,7 @@
 /** Commits to the SQLite file: what is asked at once together, what takes long in turns. */
 import type { Database } from 'bun:sqlite'
-import { Refusal } from '../../errors.ts'
-import { isBusy, sqliteCode } from './connection.ts'
+import type { Damage } from './damage.ts'
+import { isBusy } from './errors.ts'
 
 /** Milliseconds of work before requests are let through. The sweep commits then, which takes many times that. */
 export const TURN = 1
@@ -13,7 +13,7 @@ export type Commit = <T>(work: () => T) => Promise<T>
  * Makes the function that commits work. What arrives in one turn of the event loop shares one transaction, and so one
  * fsync: several times the rate of a commit each, and just as durable, since nothing is answered before it.
  */
-export function groupCommit(sqlite: Database): Commit {
+export function groupCommit(sqlite: Database, damage: Damage): Commit {
   let waiting: { run: () => void; done: () => void; fail: (error: unknown) => void }[] = []
 
   const together = sqlite.transaction((jobs: typeof waiting) => {
@@ -27,7 +27,7 @@ export function groupCommit(sqlite: Database): Commit {
       // One that fails must not fail its neighbours: each gets a transaction of its own. A file that is locked is
       // locked for all of them, and each would block the process while it waits.
       if (jobs.length > 1 && !isBusy(error)) for (const job of jobs) commit([job])
-      else for (const job of jobs) job.fail(asRefusal(error))
+      else for (const job of jobs) job.fail(damage.explain(error))
       return
     }
     for (const job of jobs) job.done()
@@ -46,12 +46,4 @@ export function groupCommit(sqlite: Database): Commit {
         commit(jobs)
       })
     })
-}
-
-/** What an SQLite error means to a user, where it means anything. */
-export function asRefusal(error: unknown): unknown {
-  const code = sqliteCode(error)
-  if (isBusy(error)) return new Refusal('busy', { retryAfter: 1 })
-  if (code === 'SQLITE_FULL' || code?.startsWith('SQLITE_IOERR')) return new Refusal('storage_full')
-  return error
 }

@@ -4,6 +4,8 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, realpa
 import { dirname } from 'node:path'
 import type { Migratable } from '../migrate.ts'
 import { migrations } from '../migrations/index.ts'
+import { damageOf, FIRST_PAGE, isBusy, isDamage } from './errors.ts'
+import { openPages, readLog } from './pages.ts'
 
 export const MEMORY = ':memory:'
 
@@ -37,6 +39,7 @@ export async function openLocked(path: string, migrate: (database: Migratable) =
   try {
     if (path !== MEMORY) {
       refuseForeign(path)
+      refuseDamagedLog(path)
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
       closeSync(openSync(path, 'a', 0o600))
       // By its real name, so that a link to the file is no way around the lock.
@@ -45,6 +48,7 @@ export async function openLocked(path: string, migrate: (database: Migratable) =
     }
     sqlite = openSqlite(path)
     await migrate(migratable(sqlite))
+    sqlite.query('SELECT count(*) FROM sqlite_schema').get() // Reads what tables there are.
     // Readers and the writer do not wait for each other, and a backup can be taken while the server runs. Only now,
     // since the pool is filled in one transaction, which would double the file in the log.
     sqlite.run('PRAGMA journal_mode = WAL')
@@ -52,6 +56,7 @@ export async function openLocked(path: string, migrate: (database: Migratable) =
   } catch (error) {
     sqlite?.close()
     unlock()
+    if (isDamage(error)) throw new Error(damageOf(path, [FIRST_PAGE]))
     // A code is what the system and SQLite give their errors; ours are sentences already.
     throw error instanceof Error && 'code' in error ? new Error(`Cannot open ${path}: ${error.message}`) : error
   }
@@ -76,10 +81,18 @@ export const migratable = (sqlite: Database): Migratable => ({
 export function openForReading(path: string): Database {
   if (!existsSync(path)) throw new Error(`There is no database at ${path}.`)
   refuseForeign(path)
+  refuseDamagedLog(path)
   return new Database(path, { strict: true, readonly: true })
 }
 
-/** Throws an Error of one line where `path` is anything but a database of ours, or an empty file. */
+/** Throws an Error of one line where SQLite would leave out commits that are on the disk, since the log is damaged before them. */
+function refuseDamagedLog(path: string) {
+  // Twice, since a server may begin the log anew while it is read.
+  if (readLog(path).isDamaged && readLog(path).isDamaged)
+    throw new Error(damageOf(`${path}-wal`, ['the log, before its last commits']))
+}
+
+/** Throws an Error of one line where `path` is anything but a database of ours that can be opened, or an empty file. */
 function refuseForeign(path: string) {
   const stat = statSync(path, { throwIfNoEntry: false })
   if (!stat || (stat.isFile() && stat.size === 0)) return
@@ -89,8 +102,25 @@ function refuseForeign(path: string) {
     readSync(file, head)
     closeSync(file)
   }
-  if (head.toString('latin1', 0, 15) !== 'SQLite format 3' || head.readUInt32BE(68) !== APPLICATION_ID) {
-    throw new Error(`${path} is not a database of extextcloud. Nothing was changed.`)
+  if (head.toString('latin1', 0, 15) === 'SQLite format 3' && head.readUInt32BE(68) === APPLICATION_ID) return
+  throw new Error(
+    stat.isFile() && hasPool(path)
+      ? damageOf(path, [FIRST_PAGE])
+      : `${path} is not a database of extextcloud. Nothing was changed.`,
+  )
+}
+
+/** Whether there is a pool of codes in the file, among whose first pages it is, whatever its head says. */
+function hasPool(path: string): boolean {
+  const pages = openPages(path)
+  try {
+    for (const { values } of pages.cells('entries', 100)) {
+      const [code, rest] = values
+      if (values.length === 2 && typeof code === 'string' && /^[A-Za-z]{4}$/.test(code) && rest === null) return true
+    }
+    return false
+  } finally {
+    pages.close()
   }
 }
 
@@ -99,7 +129,7 @@ function refuseForeign(path: string) {
  * The lock is an exclusive SQLite transaction on an empty file beside the database: the system ends it with the
  * process, however that ends, and it hinders neither backups nor shells.
  */
-function lock(path: string): () => void {
+export function lock(path: string): () => void {
   closeSync(openSync(`${path}.lock`, 'a', 0o600))
   const lock = new Database(`${path}.lock`)
   try {
@@ -110,12 +140,3 @@ function lock(path: string): () => void {
   }
   return () => lock.close()
 }
-
-/** The name of an SQLite result code, such as `SQLITE_FULL`; undefined for any other error. */
-export function sqliteCode(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : undefined
-}
-
-/** Whether an error says that another process holds the file. */
-export const isBusy = (error: unknown): boolean => sqliteCode(error)?.startsWith('SQLITE_BUSY') ?? false

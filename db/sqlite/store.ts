@@ -1,4 +1,5 @@
 /** The store on SQLite: what becomes of texts and codes there. */
+import { isUtf8 } from 'node:buffer'
 import { and, eq, getTableColumns, gt, lte, type Placeholder, type SQL, sql, type Table } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { Refusal } from '../../errors.ts'
@@ -8,6 +9,8 @@ import * as schema from '../schema.ts'
 import { type LentText, randomCode, type Store, type StoreOptions } from '../store.ts'
 import { groupCommit, TURN } from './commit.ts'
 import { openLocked } from './connection.ts'
+import { watchDamage } from './damage.ts'
+import { damageError } from './errors.ts'
 import { createRemains } from './remains.ts'
 import { createStored } from './stored.ts'
 
@@ -32,11 +35,25 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   const returned = { code: text.code, writer: text.writer, bytes: sql<number>`octet_length(${text.body})` }
   const texts = (where: SQL | undefined) => db.delete(text).where(where).returning(returned).prepare()
 
-  const findText = db
-    .select()
-    .from(text)
-    .where(eq(text.code, sql.placeholder('code')))
-    .prepare()
+  const reading = (where: SQL) => {
+    const row = db.select().from(text).where(where).prepare()
+    const bytes = db
+      .select({ body: sql<Buffer>`CAST(${text.body} AS BLOB)` })
+      .from(text)
+      .where(where)
+      .prepare()
+    return (code: string): LentText | undefined => {
+      const found = row.get({ code })
+      // This letter also stands for bytes that are not UTF-8, which nobody has written.
+      if (found?.body.includes('\ufffd') && !isUtf8(bytes.get({ code })?.body ?? Buffer.alloc(0))) {
+        throw damageError('a row of the table text, which is not UTF-8')
+      }
+      return found
+    }
+  }
+  const findText = reading(eq(text.code, sql.placeholder('code')))
+  /** Reads the whole table: the sign keeps SQLite from its index. */
+  const searchText = reading(sql`+${text.code} = ${sql.placeholder('code')}`)
   const takeFreeCode = db
     .delete(code)
     .where(
@@ -66,11 +83,23 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   )
   const count = (query: string) => sqlite.query<{ n: number | null }, []>(query).get()?.n ?? 0
 
-  const commit = groupCommit(sqlite)
+  const damage = watchDamage(sqlite, path, say)
+  const commit = groupCommit(sqlite, damage)
   const remains = createRemains(sqlite, commit)
-  const stored = createStored(sqlite)
+  const stored = createStored(sqlite, damage)
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
+
+  function find(code: string): LentText | undefined {
+    try {
+      const found = findText(code)
+      if (found || !damage.isFound()) return found
+    } catch (error) {
+      damage.explain(error)
+    }
+    // The index alone may be damaged, and then also lack what is there.
+    return damage.watch(() => searchText(code))
+  }
 
   /** Deletes texts and returns their codes to the pool, in one transaction. Returns how many there were. */
   async function release(deleteTexts: () => ReturnType<typeof deleteLiving.all>, now: number): Promise<number> {
@@ -103,6 +132,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
 
   return {
     async write(added, now) {
+      damage.refuse()
       await stored.measured()
       const counted = { writer: added.writer, bytes: Buffer.byteLength(added.body) }
       const lack = lackOf(room, stored.with(counted), { ...counted, lifetime: added.expiresAt - now })
@@ -126,7 +156,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     },
 
     async load(code, now) {
-      const found = findText.get({ code })
+      const found = find(code)
       if (!found || found.expiresAt > now) return found
       // Gone it is in any case: if the disk is full, or locked, the sweep comes by later.
       await release(() => deleteExpired.all({ code, now }), now).catch((error) => {
@@ -135,11 +165,13 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     },
 
     async erase(code, eraseTokenHash, now) {
+      damage.refuse()
       return (await release(() => deleteLiving.all({ code, eraseTokenHash, now }), now)) > 0
     },
 
     /** Also clears the remains of deleted texts from the file. */
     async sweep(now) {
+      damage.refuse()
       let swept = 0
       for (let turn = 1; turn > 0; swept += turn) {
         turn = await release(() => {
@@ -153,15 +185,20 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
           return deleted
         }, now)
       }
-      await remains.clear()
+      await remains.clear().catch((error) => {
+        throw damage.explain(error)
+      })
       return swept
     },
 
-    check: () => void count('SELECT count(*) AS n FROM (SELECT 1 FROM code LIMIT 1)'),
+    check() {
+      damage.refuse()
+      damage.watch(() => count('SELECT count(*) AS n FROM (SELECT 1 FROM code LIMIT 1)'))
+    },
 
     async stats(now) {
       await stored.measured()
-      return { ...stored.known, resting: countResting.get({ now })?.n ?? 0 }
+      return { ...stored.known, resting: damage.watch(() => countResting.get({ now })?.n ?? 0) }
     },
     known: () => ({ ...stored.known }),
 

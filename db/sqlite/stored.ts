@@ -1,6 +1,7 @@
 /** What is stored in the SQLite file, as this process counts it: measured once, then kept. */
 import type { Database } from 'bun:sqlite'
-import { asRefusal, TURN } from './commit.ts'
+import { TURN } from './commit.ts'
+import type { Damage } from './damage.ts'
 
 /** What counts of a text. */
 interface Counted {
@@ -8,7 +9,7 @@ interface Counted {
   bytes: number
 }
 
-export function createStored(sqlite: Database) {
+export function createStored(sqlite: Database, damage: Damage) {
   const measureNext = sqlite.query<Counted & { id: number }, { after: number }>(
     'SELECT rowid AS id, writer, octet_length(body) AS bytes FROM text WHERE rowid > $after ORDER BY rowid LIMIT 1000',
   )
@@ -58,7 +59,7 @@ export function createStored(sqlite: Database) {
     measured(): Promise<void> {
       measuring ??= measure().catch((error) => {
         measuring = undefined
-        throw asRefusal(error)
+        throw damage.explain(error)
       })
       return measuring
     },
