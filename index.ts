@@ -124,6 +124,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           client,
           maxBytes: 6 * MAX_TEXT_BYTES + SMALL_BODY_BYTES,
           tooLarge: () => tooLarge(MAX_TEXT_BYTES),
+          admit: guard.admitRequest,
         })
       })
       .parser('smallJson', ({ request }) => {
@@ -133,6 +134,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           client,
           maxBytes: SMALL_BODY_BYTES,
           tooLarge: () => tooLarge(SMALL_BODY_BYTES, 'request'),
+          admit: guard.admitRequest,
         })
       })
 

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { openStore } from '../../db/open.ts'
 import { CODES } from '../../db/store.ts'
 import { checkInvariant, getCluster, isMissing, query, stopCluster } from '../support/postgres.ts'
+import { SHAPES } from '../support/shapes.ts'
 import { drive as autocannon } from './autocannon.ts'
 
 const chosen = process.argv.slice(2)
@@ -150,8 +151,9 @@ async function post<Answer>(server: Running, route: string, body: object) {
   return { ...(JSON.parse(text) as Answer), bytes: text, headers: Object.fromEntries(response.headers) }
 }
 
-const megabytes = (server: Running) =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) / 1024
+/** What a process holds now, or what it has held at most. */
+const megabytes = (server: Running, what: 'VmRSS' | 'VmHWM' = 'VmRSS') =>
+  Number(new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) / 1024
 
 let made = 0
 const template = join(home, 'template.db')
@@ -437,6 +439,41 @@ async function measureMemory() {
   await server.stop()
 }
 
+/** One address sends JSON of the largest size and of every shape, as fast as its limits allow, while others load. */
+async function measureAttack() {
+  const bodies = Object.values(SHAPES).map((shape) => Buffer.from(shape(6_290_000)))
+  const limits = { REQUESTS_PER_MINUTE: '', WRITES_PER_MINUTE: '', WRITE_BYTES_PER_DAY: '', MISSES_PER_HOUR: '' }
+  const longest: number[] = []
+  const calm: number[] = []
+  let peak = 0
+  for (let pair = 0; pair < PAIRS; pair++) {
+    const server = await serve(database(), { ...limits, CLIENT_IP_HEADER: 'x-client' })
+    const { code } = await post<{ code: string }>(server, 'write', { text: 'hello' })
+    const others = { BODY: JSON.stringify({ code }), CLIENTS: '1', connections: 1, seconds: 3 }
+    calm.push((await drive(`${server.url}/api/load`, others)).longest)
+    const attack = async (_: unknown, first: number) => {
+      for (let at = first; at < 120; at += 8) {
+        const headers = { 'content-type': 'application/json', 'x-client': '198.51.100.1' }
+        const body = bodies[at % bodies.length]
+        await (await fetch(`${server.url}/api/write`, { method: 'POST', headers, body })).arrayBuffer()
+      }
+    }
+    const attacking = Array.from({ length: 8 }, attack)
+    longest.push((await drive(`${server.url}/api/load`, others)).longest)
+    await Promise.all(attacking)
+    peak = Math.max(peak, megabytes(server, 'VmHWM'))
+    await server.stop()
+  }
+  report({
+    what: 'longest load of anyone else while one address does its worst',
+    measured: `${ms(median(longest))} (${longest.map(Math.round).join(' ')})`,
+    against: `without: ${ms(median(calm))}`,
+    target: '< 100 ms',
+    isMet: median(longest) < 100,
+  })
+  report({ what: 'memory, at most, meanwhile', measured: `${n(peak)} MB`, target: '< 400 MB', isMet: peak < 400 })
+}
+
 async function measureGrowth() {
   const sizes = [1000, 1_000_000, 5_000_000, 7_238_497].map((lent) => ({
     lent,
@@ -625,6 +662,7 @@ try {
     start: measureStart,
     page: measurePage,
     memory: measureMemory,
+    attack: measureAttack,
     postgres: measurePostgres,
     ...(!isQuick && { sweep: measureSweep, growth: measureGrowth }),
   }
