@@ -7,6 +7,9 @@ import type { Guard } from './guard.ts'
 import { hashPassword, verifyPassword } from './password.ts'
 import type { Settings } from './settings.ts'
 
+/** Milliseconds in which it is heard that a client has gone, before it takes a text that can be read only once. */
+const HEARING = 5
+
 interface NewText {
   text: string
   /** Whole seconds. */
@@ -88,7 +91,7 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
       }
       if (found.once) {
         const { signal } = request
-        await Bun.sleep(1) // Not less: of a client that has gone it is heard when the sockets are asked again.
+        await Bun.sleep(HEARING)
         if (signal.aborted) throw new Refusal('busy')
         if (!(await store.erase(code, found.eraseTokenHash, now()))) throw await guard.miss(client, code)
       }

@@ -291,7 +291,7 @@ test('JSON may begin with a byte order mark, which is no part of it; one in a te
   const loaded = await service.post('/api/load', `\ufeff${JSON.stringify({ code })}`)
   expect(await loaded.json()).toMatchObject({ text: '\ufeffa' })
   expect((await service.post('/api/load', `\ufeff{"code":${'[1,'.repeat(9000)}`)).status).toBe(413)
-  expect((await service.post('/api/load', `\ufeff{"code":[${'"a",'.repeat(300)}`)).status).toBe(422)
+  expect((await service.post('/api/write', `\ufeff{"text":[${'"a",'.repeat(9000)}`)).status).toBe(422)
 })
 
 test('only a request that says application/json can write, so that no foreign form can', async () => {

@@ -118,6 +118,9 @@ describeIn(CHROMIUM, (chromium) => {
   test('nothing moves for a person who asked for less motion', async () => {
     const page = await open()
     await page.puppet.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value: 'reduce' }])
+    // What began to move before is no matter.
+    await page.reload()
+    await isReady(page)
     for await (const screen of screens(page)) {
       const moving = await page.evaluate(
         () => document.getAnimations().filter(({ effect }) => Number(effect?.getComputedTiming().duration) > 10).length,

@@ -127,6 +127,21 @@ test('a client that goes while its password is checked takes nothing', async () 
   expect(((await (await post(server, 'load', { code, password: 'p' })).json()) as { text: string }).text).toBe('a')
 })
 
+test('a client that is gone at once takes nothing that can be read only once', async () => {
+  const server = await start(await filledDatabase())
+  const { code } = (await (await post(server, 'write', { text: 'a', once: true })).json()) as { code: string }
+  const { hostname, port } = new URL(server.url)
+  await new Promise<void>((resolve) => {
+    const socket = connect(Number(port), hostname, () => {
+      socket.write(`POST /${code} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`)
+      socket.resetAndDestroy()
+    })
+    socket.once('close', () => resolve())
+  })
+  await fetch(`${server.url}/health`) // By now the load has arrived.
+  expect(await load(server, code)).toBe('a')
+})
+
 test('a request without a Host is sent to the canonical origin', async () => {
   const server = await start(await filledDatabase(), { PUBLIC_URL: 'https://www.example.com' })
   for (const head of ['GET / HTTP/1.0\r\n\r\n', 'GET / HTTP/1.1\r\nHost: [\r\nConnection: close\r\n\r\n']) {
