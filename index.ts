@@ -60,6 +60,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
   let server: Server<unknown> | null = null
   const who = (request: Request) => clientOf(request, server, settings.CLIENT_IP_HEADER)
   const checkWriter = createWriteCheck(settings, guard, watch)
+  const requestTooLarge = () => tooLarge(SMALL_BODY_BYTES, 'request')
   let methodsAt: (path: string) => string[]
 
   const app =
@@ -131,9 +132,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         const client = who(request)
         guard.admitRequest(client)
         return readJson(request, {
-          client,
-          maxBytes: SMALL_BODY_BYTES,
-          tooLarge: () => tooLarge(SMALL_BODY_BYTES, 'request'),
+          ...{ client, maxBytes: SMALL_BODY_BYTES, tooLarge: requestTooLarge },
           admit: guard.admitRequest,
         })
       })

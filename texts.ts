@@ -36,10 +36,27 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
   /** What is larger can never be stored, so its writer is not told to wait. */
   const maxBytes = Math.min(MAX_TEXT_BYTES, MAX_STORED_BYTES, WRITE_BYTES_PER_DAY || Number.POSITIVE_INFINITY)
 
-  async function find(client: string, code: string): Promise<LentText> {
-    guard.refuseLookUp(client)
+  async function look(client: string, code: string): Promise<LentText> {
     const found = await store.load(code, now())
     if (!found) throw await guard.miss(client, code)
+    return found
+  }
+
+  /** The look-ups of a client that are under way, where they may end in another order than they began. */
+  const underWay = new Map<string, Promise<unknown>>()
+
+  async function find(client: string, code: string): Promise<LentText> {
+    guard.refuseLookUp(client)
+    const looking = look(client, code)
+    const earlier = store.counters && underWay.get(client)
+    if (store.counters) {
+      const all = Promise.allSettled([earlier, looking]).then(() => {
+        if (underWay.get(client) === all) underWay.delete(client)
+      })
+      underWay.set(client, all)
+    }
+    const found = await looking
+    await earlier // All guesses before this one are counted by then.
     await guard.admitLookUp(client) // Again, since a burst of guesses was admitted as a whole.
     return found
   }

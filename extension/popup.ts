@@ -64,6 +64,8 @@ async function tick() {
 async function showFooter() {
   element('terminal').hidden = isExtension
   element('trust').hidden = isExtension
+  // Not in the HTML, which is the extension's too: there is no such page there.
+  element<HTMLAnchorElement>('privacy').href = '/privacy'
   const line = element('terminal').querySelector('code')
   if (line) line.textContent = `curl --data-binary @notes.txt ${location.origin}`
   if (!isExtension) return
