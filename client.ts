@@ -3,8 +3,8 @@ import type { Server } from 'bun'
 import ipaddr from 'ipaddr.js'
 import { LRUCache } from 'lru-cache'
 
-/** Addresses whose clients are remembered, least recently seen forgotten first. */
-const REMEMBERED_ADDRESSES = 20_000
+/** Addresses whose clients are remembered, least recently seen forgotten first: what a flood of new ones fills the memory with. */
+const REMEMBERED_ADDRESSES = 2000
 
 /** The clients of the addresses seen last, since parsing an address takes as long as reading a text. */
 const clients = new LRUCache<string, string>({ max: REMEMBERED_ADDRESSES })

@@ -125,11 +125,16 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           client,
           maxBytes: 6 * MAX_TEXT_BYTES + SMALL_BODY_BYTES,
           tooLarge: () => tooLarge(MAX_TEXT_BYTES),
+          admit: guard.admitRequest,
         })
       })
       .parser('smallJson', ({ request }) => {
-        guard.admitRequest(who(request))
-        return readJson(request, { client: who(request), maxBytes: SMALL_BODY_BYTES, tooLarge: requestTooLarge })
+        const client = who(request)
+        guard.admitRequest(client)
+        return readJson(request, {
+          ...{ client, maxBytes: SMALL_BODY_BYTES, tooLarge: requestTooLarge },
+          admit: guard.admitRequest,
+        })
       })
 
       .post('/api/write', async ({ body, request }) => status(201, await texts.write(who(request), body)), {

@@ -56,11 +56,9 @@ export function createMisses(perHour: number, now: () => number, counters: Count
 
   let share = 1
   let shareUntil = 0
-  /** The events of the clients seen last, while the share is what it is. */
+  /** The events of the clients seen last, while the share is what it is: few, since of many that come once they would be all the memory. */
   const made = new LRUCache<string, { own: LimitEvent[]; networks: { together: LimitEvent[]; first: LimitEvent[] }[] }>(
-    {
-      max: REMEMBERED,
-    },
+    { max: 100 },
   )
 
   /**

@@ -25,6 +25,7 @@ export function createRaw(
     client,
     maxBytes: MAX_TEXT_BYTES,
     tooLarge: () => tooLarge(MAX_TEXT_BYTES),
+    admit: guard.admitRequest,
   })
   return (
     new Elysia()

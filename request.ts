@@ -28,7 +28,7 @@ const SLOWEST_BYTES_PER_MILLISECOND = 16
  */
 export const SMALL_BODY_BYTES = 16_384
 
-/** Bytes of a body from which on making something of it takes tens of milliseconds. */
+/** Bytes of a body from which on making something of it takes tens of milliseconds, and it counts as more than one request. */
 const LARGE_BODY_BYTES = 1024 * 1024
 
 let lastTurn = Promise.resolve()
@@ -65,12 +65,14 @@ export interface Sender {
   maxBytes: number
   /** The refusal of a larger one. */
   tooLarge: () => Refusal
+  /** Counts a request of the client, and throws the refusal of one too many: a large body counts as several. */
+  admit: (client: string) => void
 }
 
 /** What `make` makes of the body. Throws the refusal of one that is too large as soon as that is known, and `busy`. */
 async function readBody<Made>(
   request: Request,
-  { client, maxBytes, tooLarge }: Sender,
+  { client, maxBytes, tooLarge, admit }: Sender,
   make: (body: Uint8Array) => Made,
 ): Promise<Made> {
   const length = request.headers.get('content-length')
@@ -81,6 +83,8 @@ async function readBody<Made>(
   const reader = request.body?.getReader()
   const ends = performance.now() + BODY_PATIENCE
   let size = 0
+  const part = Math.max(LARGE_BODY_BYTES, maxBytes / 6)
+  let admitted = part // As a request like any other.
   const timer = setInterval(() => {
     if (performance.now() > ends + size / SLOWEST_BYTES_PER_MILLISECOND) void reader?.cancel().catch(() => {})
   }, 1000)
@@ -93,6 +97,7 @@ async function readBody<Made>(
       size += value.byteLength
       const held = hold(client, value.byteLength)
       if (size > maxBytes) throw tooLarge()
+      for (; admitted < size; admitted += part) admit(client)
       // Never less than one body may have: it would be told to try again for ever.
       const isFull =
         heldBytes > Math.max(MAX_HELD_BYTES, maxBytes) || held > Math.max(MAX_HELD_BYTES_OF_CLIENT, maxBytes)

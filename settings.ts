@@ -131,7 +131,7 @@ export const settingsSchema = t.Object({
     120,
     0,
     1e9,
-    'Requests per client and minute: above what a person does, below what hurts.',
+    'Requests per client and minute, of which a large body counts as several: above what a person does, below what hurts.',
   ),
   WRITES_PER_MINUTE: whole(30, 0, 1e9, 'Writes per client and minute: each one costs a code and a commit.'),
   WRITE_BYTES_PER_DAY: whole(

@@ -1,383 +1,403 @@
 /**
- * `bun run attacks [NAME …]`: what was tried against the server, tried again: an attack a function, its figure beside what
- * it was before there was a defence. On SQLite and PostgreSQL, directly and through Caddy, each on a new server with the
- * default limits. Bounded in number and time; only this machine is asked.
+ * `bun run attacks`: what was once seen to stop the service, to fill it, or to read strangers' texts, tried again on the
+ * real server: on SQLite and on PostgreSQL, directly and through real Caddy, all of it on this machine. Each attack is a
+ * test, which prints its figure beside the one of before the defences.
  */
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { LETTERS } from '../db/store.ts'
-import { getCluster, isMissing, stopCluster } from './support/postgres.ts'
+import { afterEach, describe, expect, test } from 'bun:test'
+import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { startBystander } from './support/bystander.ts'
+import { type Caddy, isMissing as isCaddyMissing, startCaddy } from './support/caddy.ts'
+import { getCluster, isMissing as isPostgresMissing } from './support/postgres.ts'
+import { type Server, start, stopAll } from './support/processes.ts'
+import { SHAPES } from './support/shapes.ts'
+import { filledDatabase } from './support/support.ts'
 
-const MIB = 1024 * 1024
-const home = mkdtempSync(join(tmpdir(), 'extextcloud-attacks-'))
-const root = join(import.meta.dir, '..')
+const MEBIBYTE = 1_048_576
+/** The largest body that a write may have. */
+const LARGEST = 6 * MEBIBYTE + 16_384
 
-interface Target {
-  url: string
-  pid: number
-  /** Bytes of the log so far. */
-  logged(): number
-  /** Whether an attacker may choose its address: not behind Caddy, which names it truly. */
-  hasAddresses: boolean
+/** The limits as they are without any setting. */
+const DEFAULTS = { REQUESTS_PER_MINUTE: '', WRITES_PER_MINUTE: '', WRITE_BYTES_PER_DAY: '', MISSES_PER_HOUR: '' }
+
+interface Target extends Server {
+  /** Where it is attacked. */
+  at: string
+  isProxied: boolean
+  /** What is sent as `client`; through Caddy all are one. */
+  ask(client: string, path: string, init?: RequestInit): Promise<Response>
+  post(client: string, route: string, body: object): Promise<Response>
+  write(client: string, text: string, more?: object): Promise<{ code: string; eraseToken: string }>
+  dial(): Promise<Socket>
+  /** Mebibytes that it has taken at most. */
+  peak(): number
 }
 
-const code = (i: number) => [3, 2, 1, 0].map((place) => LETTERS[Math.floor(i / 52 ** place) % 52]).join('')
-const from = (client: string) => ({ 'x-client': client })
-const json = { 'content-type': 'application/json' }
+let caddy: Caddy | undefined
 
-const post = (target: Target, path: string, body: BodyInit, headers: Record<string, string> = {}) =>
-  fetch(target.url + path, { method: 'POST', body, headers }).catch(() => new Response(null, { status: 599 }))
-const load = (target: Target, code: string, client: string, more: object = {}) =>
-  post(target, '/api/load', JSON.stringify({ code, ...more }), { ...json, ...from(client) })
-const write = async (target: Target, client: string, body: object = {}) =>
-  (await (
-    await post(target, '/api/write', JSON.stringify({ text: 'a', ...body }), { ...json, ...from(client) })
-  ).json()) as {
-    code: string
+async function startTarget(isPostgres: boolean, isProxied: boolean, env: Record<string, string> = {}): Promise<Target> {
+  const path = isPostgres ? await (await getCluster()).database() : await filledDatabase()
+  const header = isProxied ? 'X-Forwarded-For' : 'X-Client'
+  const server = await start(path, { ...DEFAULTS, CLIENT_IP_HEADER: header, LOG_LEVEL: 'warn', ...env })
+  if (isProxied) caddy = await startCaddy('texts.localhost', server.url)
+  const at = caddy?.url ?? server.url
+  const ask = (client: string, path: string, init: RequestInit = {}) =>
+    fetch(at + path, {
+      ...init,
+      redirect: 'manual',
+      headers: { 'x-client': client, ...(init.headers as Record<string, string>) },
+      tls: { rejectUnauthorized: false },
+    })
+  const post = (client: string, route: string, body: object) =>
+    ask(client, `/api/${route}`, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify(body) })
+  return {
+    ...server,
+    ...{ at, isProxied, ask, post },
+    write: async (client, text, more) =>
+      (await (await post(client, 'write', { text, ...more })).json()) as { code: string; eraseToken: string },
+    dial: () =>
+      new Promise((resolve) => {
+        const { hostname, port } = new URL(at)
+        const socket: Socket = isProxied
+          ? connectTls({ host: '127.0.0.1', port: Number(port), servername: hostname, rejectUnauthorized: false }, () =>
+              resolve(socket),
+            )
+          : connect(Number(port), '127.0.0.1', () => resolve(socket))
+        socket.on('error', () => {})
+      }),
+    peak: () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${server.process.pid}/status`, 'utf8'))?.[1]) / 1024,
   }
+}
 
-/** Statuses and how often each came. */
-const counted = (statuses: number[]) =>
-  Object.entries(Object.groupBy(statuses, String))
-    .map(([status, all = []]) => `${all.length} × ${status}`)
-    .join(', ')
+const JSON_TYPE = { 'content-type': 'application/json' }
 
-/** Does `work` for 0 to `count` - 1, `atOnce` at a time. */
-async function many<T>(count: number, atOnce: number, work: (i: number) => Promise<T>): Promise<T[]> {
-  const done: T[] = []
+afterEach(async () => {
+  await caddy?.stop()
+  caddy = undefined
+  await stopAll()
+})
+
+const [ATTACKER, HONEST] = ['198.18.7.7', '203.0.113.9']
+
+/** Sends each, `together` at a time, and returns the statuses, counted. */
+async function flood(count: number, together: number, send: (at: number) => Promise<Response>) {
+  const statuses: Record<number, number> = {}
   let next = 0
-  await Promise.all(
-    Array.from({ length: atOnce }, async () => {
-      while (next < count) {
-        const i = next++
-        done[i] = await work(i)
-      }
-    }),
-  )
-  return done
-}
-
-/** The longest that somebody else's load takes while `attack` goes on, in milliseconds. */
-async function longestWait(target: Target, code: string, attack: Promise<unknown>): Promise<number> {
-  let isOver = false
-  void attack.finally(() => {
-    isOver = true
-  })
-  let longest = 0
-  for (let i = 0; !isOver; i++) {
-    const asked = performance.now()
-    await load(target, code, `203.0.${i % 200}.7`)
-    longest = Math.max(longest, performance.now() - asked)
-    await Bun.sleep(5)
+  const one = async () => {
+    while (next < count) {
+      const response = await send(next++)
+      await response.arrayBuffer()
+      statuses[response.status] = (statuses[response.status] ?? 0) + 1
+    }
   }
-  return longest
+  await Promise.all(Array.from({ length: together }, one))
+  return statuses
 }
 
-const peakMemory = ({ pid }: Target) =>
-  Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+const say = (what: string, before: string, now: string) => console.log(`  ${what}: ${now} (before: ${before})`)
+const ms = (value: number) => `${Math.round(value)} ms`
+const spell = (statuses: Record<number, number>) =>
+  Object.entries(statuses)
+    .map(([status, count]) => `${count} × ${status}`)
+    .join(', ') || 'none'
 
-const SIZE = 6.2 * MIB
-const fill = (piece: (i: number) => string, open: string, close: string) => {
-  const pieces = [open]
-  for (let length = 0, i = 0; length < SIZE; i++) length += pieces[pieces.push(piece(i)) - 1]?.length ?? 0
-  return pieces.join('') + close
-}
-const SHAPES: Record<string, () => string> = {
-  wide: () => fill((i) => `"k${i}":1,`, '{', '"z":1}'),
-  sparse: () => fill((i) => `"${i * 1000}":1,`, '{', '"z":1}'),
-  objects: () => fill(() => '{},', '{"a":[', '{}]}'),
-  nested: () => '['.repeat(SIZE / 2) + ']'.repeat(SIZE / 2),
-  duplicates: () => fill(() => '"a":1,', '{', '"a":1}'),
-  number: () => `{"text":${'9'.repeat(SIZE)}}`,
-  escapes: () => `{"text":"${'\\u0000'.repeat(SIZE / 6)}"}`,
-  names: () => `{"${'\\"'.repeat(SIZE / 2)}":1}`,
-}
+describe.each([
+  ['SQLite, directly', false, false],
+  ['SQLite, through Caddy', false, true],
+  ['PostgreSQL, directly', true, false],
+  ['PostgreSQL, through Caddy', true, true],
+])('%s', (_, isPostgres, isProxied) => {
+  const isMissing = (isPostgres && isPostgresMissing) || (isProxied && isCaddyMissing)
+  /** An attack that one address makes; and one that takes many, which Caddy would see as one. */
+  const attack = test.skipIf(isMissing)
+  const attackOfMany = test.skipIf(isMissing || isProxied)
+  const target = (env?: Record<string, string>) => startTarget(isPostgres, isProxied, env)
 
-const ATTACKS: Record<string, { before: string; run: (target: Target) => Promise<string> }> = {
-  'JSON: 30 bodies of each shape from one address': {
-    before: 'others waited up to 7.3 s; memory up to 1,347 MB',
-    async run(target) {
-      const { code } = await write(target, '203.0.113.1')
-      let [longest, worst] = [0, '']
-      for (const [at, [shape, make]] of Object.entries(SHAPES).entries()) {
-        const body = make()
-        for (const path of ['/api/write', '/api/load', '/api/erase']) {
-          const attack = many(10, 8, async () => {
-            const { status } = await post(target, path, body, { ...json, ...from(`192.0.${at}.2`) })
-            return status
-          })
-          const wait = await longestWait(target, code, attack)
-          if (wait > longest) [longest, worst] = [wait, `${shape}, ${path}`]
-        }
-      }
-      return `others waited up to ${longest.toFixed(0)} ms (${worst}); memory up to ${peakMemory(target).toFixed(0)} MB`
-    },
-  },
-
-  'Bodies that never end, 41 connections of one address': {
-    before: 'others’ texts of 20 kB and 100 kB: 503 for as long as it went on',
-    async run(target) {
-      const { hostname, port } = new URL(target.url)
-      const sockets: Socket[] = []
-      for (let i = 0; i < 41; i++) {
-        const socket = connect(Number(port), hostname).on('error', () => {})
-        sockets.push(socket)
-        const size = 6 * MIB
-        socket.write(
-          `POST /api/write HTTP/1.1\r\nHost: a\r\nX-Client: 192.0.2.1\r\nContent-Type: application/json\r\nContent-Length: ${size}\r\n\r\n`,
-        )
-        socket.write('"'.padEnd(size - 4000, 'x'))
-      }
-      await Bun.sleep(1500)
-      const statuses = []
-      for (const size of [20_000, 100_000]) {
-        statuses.push((await post(target, '/', 'x'.repeat(size), from('203.0.113.1'))).status)
-      }
-      for (const socket of sockets) socket.destroy()
-      return `others’ texts of 20 kB and 100 kB: ${counted(statuses)}`
-    },
-  },
-
-  'Draining the pool: 300 clients of one IPv6 /48 write as fast as they can': {
-    before: '29,000 texts in 2.2 s, then no code was left but strangers’',
-    async run(target) {
-      if (!target.hasAddresses) return 'one address only: 30 texts a minute'
-      const statuses = await many(6000, 32, async (i) => {
-        const { status } = await post(target, '/?expires=30d', 'a', from(`2001:db8:1:${(i % 300).toString(16)}::1`))
-        return status
-      })
-      return counted(statuses)
-    },
-  },
-
-  'Filling the store: 60 clients of one IPv6 /48 write 1 MiB each, 10 times': {
-    before: '511 MiB in 3 s, then 507 for everybody, for 30 days',
-    async run(target) {
-      const text = 'x'.repeat(MIB)
-      const statuses = await many(600, 16, async (i) => {
-        const client = target.hasAddresses ? `2001:db8:1:${(i % 60).toString(16)}::1` : ''
-        return (await post(target, '/?expires=30d', text, from(client))).status
-      })
-      const other = await post(target, '/', text, from('203.0.113.1'))
-      return `${counted(statuses)}; somebody else’s: ${target.hasAddresses ? other.status : 'the same address'}`
-    },
-  },
-
-  'Another site’s page: 40 images and 40 posts that its visitor’s browser sends': {
-    before: 'the visitor’s loads 429 for an hour, 30 texts written',
-    async run(target) {
-      const { code: own } = await write(target, '192.0.2.1')
-      const foreign = { ...from('192.0.2.1'), 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' }
-      const statuses = await many(80, 8, async (i) => {
-        const path = i % 2 ? '/' : `/${code(i)}`
-        const request = i % 2 ? { method: 'POST', body: 'a', headers: foreign } : { headers: foreign }
-        return (await fetch(target.url + path, request)).status
-      })
-      const visitor = [await load(target, own, '192.0.2.1'), await post(target, '/', 'a', from('192.0.2.1'))]
-      return `${counted(statuses)}; the visitor’s own load and write: ${visitor.map(({ status }) => status).join(', ')}`
-    },
-  },
-
-  'Counters that are forgotten: 20 misses, then one each from 20,001 other addresses': {
-    before: 'the first address had 20 new misses',
-    async run(target) {
-      if (!target.hasAddresses) return 'one address only'
-      const miss = async (i: number, client: string) => (await load(target, code(i), client)).status
-      await many(20, 1, (i) => miss(i, '192.0.2.1'))
-      await many(20_001, 64, (i) => miss(100 + i, `${11 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}.1`))
-      return `the first address then: ${counted(await many(20, 1, (i) => miss(50_000 + i, '192.0.2.1')))}`
-    },
-  },
-
-  'A Host of one to three letters: a text by /assets/CODE and /x/CODE': {
-    before: '200, and the text',
-    async run(target) {
-      const { code } = await write(target, '192.0.2.1')
-      const statuses = await many(4, 1, async (i) => {
-        const path = [`/assets/${code}`, `/x/${code}`, '/zz/health', `/a/b/${code}`][i]
-        return (await fetch(target.url + path, { headers: { host: 'nas' } })).status
-      })
-      return counted(statuses)
-    },
-  },
-
-  'Hashes kept busy: 48 connections of one IPv6 /56 write texts with a password': {
-    before: '8 of 10 honest loads 503, 2 after 2.1 s',
-    async run(target) {
-      if (!target.hasAddresses) return 'one address only'
-      const { code } = await write(target, '203.0.113.1', { password: 'right' })
-      let isOver = false
-      const flood = many(100_000, 48, async (i) => {
-        if (isOver) return
-        const client = `2001:db8:1:${(i % 256).toString(16)}::1`
-        await post(target, '/api/write', JSON.stringify({ text: 'a', password: 'p' }), { ...json, ...from(client) })
-      })
-      await Bun.sleep(500)
-      const statuses: number[] = []
-      let longest = 0
-      for (let i = 0; i < 10; i++) {
-        const asked = performance.now()
-        statuses.push((await load(target, code, `203.0.${i}.9`, { password: 'right' })).status)
-        longest = Math.max(longest, performance.now() - asked)
-      }
-      isOver = true
-      await flood
-      return `10 honest loads: ${counted(statuses)}, the longest after ${(longest / 1000).toFixed(1)} s`
-    },
-  },
-
-  'Locking out: 10 clients of one IPv6 /48 miss 20 times each, and try 50 wrong passwords': {
-    before: 'every neighbour 429 for an hour; the recipient 429 for 10 minutes',
-    async run(target) {
-      if (!target.hasAddresses) return 'one address only'
-      const plain = await write(target, '203.0.113.1')
-      const secret = await write(target, '203.0.113.1', { password: 'right' })
-      await many(200, 8, async (i) => (await load(target, code(i), `2001:db8:1:${i % 10}::1`)).status)
-      const neighbour = await load(target, plain.code, '2001:db8:1:ffff::1')
-      await many(60, 4, async (i) => {
-        const answer = await load(target, secret.code, `2001:db8:2:${i % 12}::1`, { password: `wrong ${i}` })
-        return answer.status
-      })
-      const recipient = await load(target, secret.code, '2001:db8:2:ffff::1', { password: 'right' })
-      return `a neighbour’s load: ${neighbour.status}; the recipient’s: ${recipient.status}`
-    },
-  },
-
-  'A flood of 20,000 loads from one address': {
-    before: '9.5 MB of log in 3 s',
-    async run(target) {
-      const before = target.logged()
-      const statuses = await many(20_000, 32, async () => {
-        return (await fetch(`${target.url}/aaaa`, { headers: from('192.0.2.1') })).status
-      })
-      await Bun.sleep(500)
-      return `${counted(statuses)}; ${((target.logged() - before) / 1024).toFixed(0)} kB of log`
-    },
-  },
-
-  'Another name: a request by a Host that is not this server’s': {
-    before: '200 with the text, also with PUBLIC_URL set',
-    async run(target) {
-      const { code } = await write(target, '192.0.2.1')
-      const answer = await fetch(`${target.url}/${code}`, { headers: { host: 'evil.example' } })
-      return `${answer.status} without PUBLIC_URL (OPERATING.md says what that leaves open); with it see test/foreign.test.ts`
-    },
-  },
-
-  'Only once: 20 clients ask and are gone a moment later': {
-    before: '20 of 20 texts were taken unread',
-    async run(target) {
-      const { hostname, port } = new URL(target.url)
-      const codes = await many(20, 4, async (i) => (await write(target, `203.0.${i}.1`, { once: true })).code)
-      await many(20, 4, async (i) => {
-        const socket = connect(Number(port), hostname).on('error', () => {})
-        await new Promise((resolve) => socket.once('connect', resolve))
-        socket.write(`POST /${codes[i]} HTTP/1.1\r\nHost: a\r\nX-Client: 198.51.${i}.1\r\nContent-Length: 0\r\n\r\n`)
-        socket.resetAndDestroy()
-      })
-      await Bun.sleep(300)
-      const left = await many(20, 4, async (i) => (await load(target, codes[i] ?? '', `203.0.${i}.2`)).status)
-      return `${left.filter((status) => status !== 200).length} of 20 texts were taken unread`
-    },
-  },
-
-  'Enumeration: one address asks in 12 ways': {
-    before: '20 × 404, then 429, one counter for all',
-    async run(target) {
-      const client = from('192.0.2.1')
-      const ways: ((code: string) => Promise<Response>)[] = [
-        (code) => fetch(`${target.url}/${code}`, { headers: client }),
-        (code) => fetch(`${target.url}/${code}`, { headers: client, method: 'HEAD' }),
-        (code) => fetch(`${target.url}/${code}/`, { headers: client }),
-        (code) => fetch(`${target.url}/${code}?x=1`, { headers: client }),
-        (code) => fetch(`${target.url}/%20${code}`, { headers: client }),
-        (code) => fetch(`${target.url}/%${code.charCodeAt(0).toString(16)}${code.slice(1)}`, { headers: client }),
-        (code) => fetch(`${target.url}/${code}`, { headers: { ...client, range: 'bytes=0-1' } }),
-        (code) => fetch(`${target.url}/${code}`, { headers: { ...client, 'if-none-match': '*' } }),
-        (code) => post(target, `/${code}`, '', client),
-        (code) => load(target, code, '192.0.2.1'),
-        (code) => load(target, code, '192.0.2.1', { take: false, password: 'p' }),
-        (code) => post(target, '/api/erase', JSON.stringify({ code, eraseToken: 'x' }), { ...json, ...client }),
-      ]
-      const way = (i: number) => ways[i % ways.length] as (typeof ways)[number]
-      return counted(await many(60, 1, async (i) => (await way(i)(code(i))).status))
-    },
-  },
-}
-
-/** Starts a server of its own for `attack`, does it, and takes everything away again. */
-async function attempt(attack: (target: Target) => Promise<string>, isPostgres: boolean, behindCaddy: boolean) {
-  const log = join(home, 'log')
-  const path = isPostgres ? await (await getCluster()).database('small') : join(home, 'attacked.db')
-  const server = Bun.spawn(['bun', join(root, 'index.ts')], {
-    env: {
-      PATH: process.env.PATH ?? '',
-      PORT: '0',
-      HOST: '127.0.0.1',
-      DATABASE_URL: path,
-      CLIENT_IP_HEADER: behindCaddy ? 'X-Forwarded-For' : 'X-Client',
-    },
-    stdout: 'pipe',
-    stderr: Bun.file(log),
+  attack('JSON of every shape, as much as one address may send', async () => {
+    const server = await target()
+    const { code } = await server.write(HONEST, 'meanwhile')
+    const bodies = Object.entries(SHAPES).map(([name, shape]) => ({ name, body: Buffer.from(shape(LARGEST - 10_000)) }))
+    const over = startBystander(isProxied ? `${server.at}/health` : `${server.at}/${code}`)
+    const slowest = { name: '', took: 0 }
+    const send = async (route: string, at: number) => {
+      const { name, body } = bodies[at % bodies.length] as (typeof bodies)[number]
+      const started = performance.now()
+      const answer = await server.ask(ATTACKER, `/api/${route}`, { method: 'POST', headers: JSON_TYPE, body })
+      const took = performance.now() - started
+      if (took > slowest.took) Object.assign(slowest, { name: `${name} to ${route}`, took })
+      return answer
+    }
+    const written = await flood(40, 8, (at) => send('write', at))
+    const asked = await flood(40, 8, (at) => send(at % 2 === 0 ? 'load' : 'erase', at >> 1))
+    const waits = await over()
+    say('longest wait of anybody else', '7,300 ms', `${ms(waits.longest)}, median ${ms(waits.median)}`)
+    say('slowest answer to the attacker', '1,000 ms', `${ms(slowest.took)}, ${slowest.name}`)
+    say('peak memory', '1,347 MB', `${Math.round(server.peak())} MB`)
+    say('40 to write, 8 at once', '40 × 422', spell(written))
+    say('40 to load or erase', '40 × 422', spell(asked))
+    expect(server.peak()).toBeLessThan(400)
+    expect(waits.longest).toBeLessThan(1000)
   })
-  let said = ''
-  for await (const chunk of server.stdout.pipeThrough(new TextDecoderStream())) {
-    said += chunk
-    if (said.includes('The data is in')) break
-  }
-  let url = /listens on (\S+)/.exec(said)?.[1] ?? ''
-  let caddy: Bun.Subprocess | undefined
-  try {
-    if (behindCaddy) {
-      const port = await freePort()
-      const file = join(home, 'Caddyfile')
-      await Bun.write(
-        file,
-        `{\nadmin off\n}\nhttp://:${port} {\nbind 127.0.0.1\nreverse_proxy ${new URL(url).host}\n}\n`,
+
+  attackOfMany('the pool is drained, and what is left is asked for', async () => {
+    const server = await target({ MAX_TEXTS: '1000' })
+    const strangers = await Promise.all(
+      Array.from({ length: 30 }, (_, at) => server.write(`203.0.${at}.1`, 'a stranger’s')),
+    )
+    const site = await flood(2000, 32, (at) =>
+      server.ask(`2001:470:1:${at.toString(16)}::1`, '/?expires=30d', { method: 'POST', body: 'x' }),
+    )
+    say('texts that one /48 writes in a minute', '29,000 in 2 s', `${site[201]}: 100,000 would take it 5.6 hours`)
+    const many = await flood(2000, 32, (at) =>
+      server.ask(`5.${at % 250}.${at >> 8}.1`, '/?expires=30d', { method: 'POST', body: 'x' }),
+    )
+    say('texts until the store has as many as it may, here 1,000', 'all codes', spell(many))
+    // Which codes are its own the attacker knows; here it is told of the others a thousand.
+    const own = new Set(strangers.map(({ code }) => code))
+    const guesses = await flood(60, 4, (at) =>
+      server.ask(ATTACKER, `/${[...own][0]?.slice(0, 2)}${'abcdefgh'[at % 8]}${'abcdefgh'[at >> 3]}`),
+    )
+    say('60 guesses of one address', '60 × 200', spell(guesses))
+    expect(site[201]).toBeLessThanOrEqual(300)
+    expect(guesses[200] ?? 0).toBeLessThan(5)
+  })
+
+  attack('a foreign page spends its visitor’s limits', async () => {
+    const server = await target()
+    const { code } = await server.write(HONEST, 'mine')
+    const foreign = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', origin: 'https://evil.example' }
+    const misses = await flood(20, 4, (at) =>
+      server.ask(HONEST, `/zzz${'abcdefghijklmnopqrst'[at]}`, { headers: foreign }),
+    )
+    const writes = await flood(30, 4, () =>
+      server.ask(HONEST, '/?expires=30d', { method: 'POST', headers: foreign, body: 'x'.repeat(MEBIBYTE) }),
+    )
+    const sockets = await flood(20, 4, (at) =>
+      server.ask(HONEST, `/yyy${'abcdefghijklmnopqrst'[at]}`, {
+        headers: { origin: 'https://evil.example', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
+      }),
+    )
+    const load = await server.ask(HONEST, `/${code}`)
+    const write = await server.ask(HONEST, '/', { method: 'POST', body: 'mine too' })
+    say('20 images', '20 × 404', spell(misses))
+    say('30 × 1 MiB posted', '30 × 201', spell(writes))
+    say('20 WebSockets', '20 × 404', spell(sockets))
+    say('then the visitor’s load and write', '429, 429', `${load.status}, ${write.status}`)
+    expect([load.status, write.status]).toEqual([200, 201])
+  })
+
+  attack('bodies that come slowly keep others’ out', async () => {
+    const server = await target()
+    const sockets: Socket[] = []
+    const host = new URL(server.at).host
+    for (let at = 0; at < 41; at++) {
+      const size = at < 21 ? LARGEST : at < 39 ? 100_000 : 20_000
+      const socket = await server.dial()
+      sockets.push(socket)
+      socket.write(
+        `POST /api/write HTTP/1.1\r\nHost: ${host}\r\nX-Client: ${ATTACKER}\r\nContent-Type: application/json\r\nContent-Length: ${size}\r\n\r\n`,
       )
-      const environment = { PATH: process.env.PATH ?? '', HOME: home }
-      caddy = Bun.spawn(['caddy', 'run', '--adapter', 'caddyfile', '--config', file], {
-        ...{ env: environment, stdout: 'ignore', stderr: 'ignore' },
-      })
-      url = `http://127.0.0.1:${port}`
-      while (!(await fetch(`${url}/health`).catch(() => undefined))?.ok) await Bun.sleep(50)
+      socket.write(`{"text":"${'x'.repeat(size - 4096)}`)
     }
-    return await attack({ url, pid: server.pid, logged: () => statSync(log).size, hasAddresses: !behindCaddy })
-  } finally {
-    caddy?.kill('SIGKILL')
-    server.kill('SIGKILL')
-    await server.exited
-    if (!isPostgres) for (const ending of ['', '-wal', '-shm', '.lock']) rmSync(path + ending, { force: true })
-  }
-}
+    const others = await flood(20, 2, (at) =>
+      server.ask(HONEST, '/', { method: 'POST', body: 'x'.repeat(at % 2 === 0 ? 20_000 : 100_000) }),
+    )
+    say('others’ 20 kB and 100 kB', '20 × 503', spell(others))
+    for (const socket of sockets) socket.destroy()
+    expect(others).toEqual({ 201: 20 })
+  })
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
+  attackOfMany('the store is filled from a few addresses', async () => {
+    const server = await target()
+    const body = 'x'.repeat(MEBIBYTE)
+    const write = (address: string) => server.ask(address, '/?expires=30d', { method: 'POST', body })
+    const alone = await flood(60, 4, () => write(ATTACKER))
+    const site = await flood(200, 4, (at) => write(`2001:470:1:${(at % 18).toString(16)}::1`))
+    say(
+      'MiB for 30 days by one address',
+      '50 a day, 512 in 10.2 days',
+      `${alone[201]}, then ${spell({ ...alone, 201: 0 })}`,
+    )
+    say('MiB for 30 days by 18 /64s of one /48', '511 in 3 s', `${site[201]}`)
+    expect(site[201]).toBeLessThanOrEqual(200)
+    const networks = await flood(600, 4, (at) => write(`5.${at % 40}.1.1`))
+    const small = await server.ask(HONEST, '/?expires=1d', { method: 'POST', body: 'x'.repeat(16_384) })
+    say(
+      'MiB by 40 more networks, and then an honest 16 KiB for a day',
+      '512, then 507',
+      `${networks[201]}, then ${small.status}`,
+    )
+    expect(small.status).toBe(201)
+  })
 
-const words = process.argv.slice(2)
-const places: [name: string, isPostgres: boolean, behindCaddy: boolean][] = [
-  ['SQLite', false, false],
-  ['SQLite, behind Caddy', false, true],
-  ['PostgreSQL', true, false],
-  ['PostgreSQL, behind Caddy', true, true],
-]
-try {
-  for (const [name, { before, run }] of Object.entries(ATTACKS)) {
-    if (!words.every((word) => name.toLowerCase().includes(word.toLowerCase()))) continue
-    console.log(`\n${name}\n  before: ${before}`)
-    for (const [place, isPostgres, behindCaddy] of places) {
-      if ((isPostgres && isMissing) || (behindCaddy && !Bun.which('caddy'))) console.log(`  ${place}: not installed`)
-      else console.log(`  ${place}: ${await attempt(run, isPostgres, behindCaddy)}`)
+  attackOfMany('the counters are made to forget', async () => {
+    const server = await target()
+    const code = (at: number) => `${'ABCDEFGH'[at >> 4] ?? 'Z'}${'abcdefghijklmnop'[at & 15]}qq`
+    const first = await flood(25, 1, (at) => server.ask(ATTACKER, `/${code(at)}`))
+    const started = performance.now()
+    const others = await flood(20_001, 32, (at) =>
+      server.ask(`5.${at >> 16}.${(at >> 8) & 255}.${at & 255}`, `/${code(at % 90)}`),
+    )
+    const took = performance.now() - started
+    const again = await flood(20, 1, (at) => server.ask(ATTACKER, `/${code(at + 40)}`))
+    say('misses of an address', '20 × 404, then 429', spell(first))
+    say('then a miss each of 20,001 others', '20,001 × 404 in 2.3 s', `${spell(others)} in ${ms(took)}`)
+    say('the first again', '20 × 404', spell(again))
+    expect(again).toEqual({ 429: 20 })
+  })
+
+  attack('a short Host moves the path', async () => {
+    const server = await target()
+    const { code } = await server.write(HONEST, 'mine')
+    let found = 0
+    for (const host of ['nas', 'a', 'a.b', '[::1]']) {
+      for (const path of [`/assets/${code}`, `/x/${code}`, '/zz/health', `/${code}/x`]) {
+        const response = await server.ask(ATTACKER, path, { headers: { host } })
+        if (/mine|"ok"/.test(await response.text())) found++
+      }
     }
-  }
-} finally {
-  if (!isMissing) await stopCluster()
-  rmSync(home, { recursive: true, force: true })
-}
+    say('what 16 wrong paths find', 'the text', String(found))
+    expect(found).toBe(0)
+  })
+
+  attackOfMany('passwords are kept busy', async () => {
+    const server = await target()
+    const { code } = await server.write(HONEST, 'mine', { password: 'right' })
+    let isOver = false
+    const attacking = flood(100_000, 48, (at) =>
+      isOver
+        ? Promise.resolve(new Response())
+        : server.post(`2001:470:1:1${((at % 240) + 16).toString(16)}::1`, 'write', { text: 'x', password: 'p' }),
+    )
+    const loads: number[] = []
+    const statuses: Record<number, number> = {}
+    for (let at = 0; at < 10; at++) {
+      const started = performance.now()
+      const { status } = await server.post(`203.0.${at}.9`, 'load', { code, password: 'right' })
+      loads.push(performance.now() - started)
+      statuses[status] = (statuses[status] ?? 0) + 1
+    }
+    isOver = true
+    await attacking
+    say(
+      'honest loads with the right password',
+      '8 × 503, 2 × 200 after 2.1 s',
+      `${spell(statuses)}, the slowest after ${ms(Math.max(...loads))}`,
+    )
+    expect(statuses).toEqual({ 200: 10 })
+    expect(Math.max(...loads)).toBeLessThan(2000)
+  })
+
+  attackOfMany('others are locked out', async () => {
+    const server = await target()
+    const { code } = await server.write(HONEST, 'mine')
+    const lettersOf = (at: number) => `${'ABCDEFGHIJ'[at % 10]}${'abcdefghijklmnopqrst'[Math.floor(at / 10) % 20]}q`
+    const misses = await flood(400, 8, (at) => server.ask(`2001:470:1:${at % 20}::1`, `/${lettersOf(at)}z`))
+    const neighbours = await flood(20, 1, (at) => server.ask(`2001:470:1:1${(at + 16).toString(16)}::1`, `/${code}`))
+    say('20 /64s of a /48 that miss', '200 × 404', spell(misses))
+    say('then the right code from 20 homes beside', '20 × 429', spell(neighbours))
+    expect(neighbours).toEqual({ 200: 20 })
+    const locked = await server.write(HONEST, 'mine', { password: 'right' })
+    const load = (client: string, password: string) => server.post(client, 'load', { code: locked.code, password })
+    const wrong = await flood(50, 4, (at) => load(`2001:470:2:${at % 10}::1`, 'wrong'))
+    const right = await load(HONEST, 'right')
+    say('50 wrong passwords from 10 /64s of a /48', '50 × 401', spell(wrong))
+    say('then the right one', '429', String(right.status))
+    expect(right.status).toBe(200)
+  })
+
+  attack('the log is flooded', async () => {
+    const server = await target({ LOG_LEVEL: 'info' })
+    const statuses = await flood(5000, 32, () => server.ask(ATTACKER, '/aaaa'))
+    await server.stop()
+    const lines = (await server.output()).split('"too_many_requests"').length - 1
+    say(`lines of the log for ${statuses[429]} × 429`, 'one each', String(lines))
+    expect(lines).toBeLessThanOrEqual(2)
+  })
+
+  attack('what costs little is asked for without end', async () => {
+    const server = await target()
+    for (const [path, method] of [
+      ['/health', 'GET'],
+      ['/assets/x', 'GET'],
+      ['/api/load', 'OPTIONS'],
+    ] as const) {
+      const statuses = await flood(1500, 16, () => server.ask(ATTACKER, path, { method }))
+      say(`1,500 × ${method} ${path}`, 'all answered', spell(statuses))
+      expect(statuses[429] ?? 0).toBeGreaterThan(250)
+    }
+  })
+
+  attack('a name that is made to point here', async () => {
+    const server = await target({ PUBLIC_URL: 'https://www.texts.localhost' })
+    const { code } = await server.write(HONEST, 'mine').catch(() => ({ code: 'aaaa' }))
+    const headers = { ...JSON_TYPE, host: 'evil.example', origin: 'http://evil.example' }
+    const load = await fetch(`${server.url}/api/load`, { method: 'POST', headers, body: JSON.stringify({ code }) })
+    say('a load under another name', '200', String(load.status))
+    expect(load.status).toBe(421)
+  })
+
+  attack('a text for once is taken by who has gone', async () => {
+    const server = await target({ REQUESTS_PER_MINUTE: '0', WRITES_PER_MINUTE: '0' })
+    const host = new URL(server.at).host
+    let kept = 0
+    for (let at = 0; at < 20; at++) {
+      const { code } = await server.write(HONEST, 'once', { once: true })
+      const socket = await server.dial()
+      const closed = new Promise((resolve) => socket.once('close', resolve))
+      socket.write(
+        `POST /${code} HTTP/1.1\r\nHost: ${host}\r\nX-Client: ${ATTACKER}\r\nContent-Length: 0\r\n\r\n`,
+        () => socket.resetAndDestroy(),
+      )
+      await closed
+      if ((await server.ask(HONEST, `/${code}`, { method: 'POST' })).status === 200) kept++
+    }
+    say('texts that are still there, of 20', '0', String(kept))
+  })
+
+  attack('a code is asked for in every spelling', async () => {
+    const server = await target()
+    const { code } = await server.write(HONEST, 'mine')
+    const spellings: ((code: string) => [path: string, init?: RequestInit])[] = [
+      (c) => [`/${c}`],
+      (c) => [`/${c}`, { method: 'HEAD' }],
+      (c) => [`/%${c.charCodeAt(0).toString(16)}${c.slice(1)}`],
+      (c) => [`/%20${c}%20`],
+      (c) => [`/${c}/`],
+      (c) => [`//${c}`],
+      (c) => [`/${c}?a=b`],
+      (c) => [`/${c}`, { method: 'POST' }],
+      (c) => [`/${c}`, { headers: { range: 'bytes=0-1', 'if-none-match': '*' } }],
+      (c) => [`/${c}`, { headers: { upgrade: 'websocket', connection: 'upgrade' } }],
+      (c) => ['/api/load', { method: 'POST', headers: JSON_TYPE, body: JSON.stringify({ code: ` ${c}\n` }) }],
+      (c) => ['/api/erase', { method: 'POST', headers: JSON_TYPE, body: JSON.stringify({ code: c, eraseToken: 'x' }) }],
+      (c) => ['/api/load', { method: 'POST', headers: JSON_TYPE, body: JSON.stringify({ code: c, password: 'x' }) }],
+    ]
+    const letters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJ'
+    const guesses = await flood(36, 1, (at) => {
+      const [path, init] = spellings[at % spellings.length]?.(`zQ${letters[at]}Q`) ?? ['/']
+      return server.ask(ATTACKER, path, init)
+    })
+    say('36 guesses, each in another way', '20 × 404, 16 × 429', spell(guesses))
+    expect(guesses).toEqual({ 404: 20, 429: 16 })
+    // What is not counted tells the same of a code that has a text and of one that has none.
+    for (const [method, path] of [
+      ['OPTIONS', '/CODE'],
+      ['PUT', '/CODE'],
+      ['DELETE', '/CODE'],
+      ['GET', '/CODE%00'],
+      ['GET', '/CODE;x'],
+      ['GET', '/CODE/x'],
+      ['GET', '/./x/../CODE/y'],
+    ] as const) {
+      const [hit, miss] = await Promise.all(
+        [code, 'zzzy'].map(async (code) => {
+          const response = await server.ask(HONEST, path.replace('CODE', code), { method })
+          return `${response.status} ${(await response.text()).replaceAll(code, 'CODE')}`
+        }),
+      )
+      expect([method, path, hit]).toEqual([method, path, miss])
+    }
+  })
+})

@@ -1,9 +1,9 @@
 /** What the pages of other sites can make real browsers ask, over http on this machine and over https through real Caddy. */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { createApp } from '../index.ts'
 import { createWatch } from '../watch.ts'
 import type { Browser, Kind } from './support/browsers.ts'
-import { type Caddy, isMissing, startCaddy } from './support/caddy.ts'
+import { isMissing, startCaddy } from './support/caddy.ts'
 import { CHROMIUM } from './support/chromium.ts'
 import { FIREFOX } from './support/firefox.ts'
 import { builtExtension } from './support/homes.ts'
@@ -100,6 +100,12 @@ const startForeign = () =>
     },
   })
 
+/** Ends what a test has started. */
+const stops: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
 /** A server that gives a visitor one miss, one write and a few requests, and hears which requests were refused as foreign. */
 async function startServer(env: Record<string, string>) {
   const settings = testSettings({
@@ -117,18 +123,18 @@ async function startServer(env: Record<string, string>) {
     ...watch,
     refused: ({ url }, reason) => refused.set(/[a-z]{3}[A-E](?=$|\?text)/.exec(url)?.[0] ?? url, reason),
   }).listen({ port: 0, hostname: '127.0.0.1' })
+  stops.push(async () => {
+    await app.stop(true)
+    await stored[Symbol.asyncDispose]()
+  })
   return {
-    ...stored,
+    query: stored.query,
     refused,
     url: `http://127.0.0.1:${app.server?.port}`,
     /** Forgets what was counted and refused. */
     forget() {
       clock.ahead += 24 * 3_600_000
       refused.clear()
-    },
-    async stop() {
-      await app.stop(true)
-      await stored[Symbol.asyncDispose]()
     },
   }
 }
@@ -190,7 +196,6 @@ describe.each<Kind>([CHROMIUM, FIREFOX])('$title', (kind) => {
     for (const host of ['localhost', '127.0.0.1']) {
       await expectNothing(browser, server, server.url, `http://${host}:${foreign.port}`)
     }
-    await server.stop()
   })
 
   test.skipIf(kind.isSkipped || isMissing)(
@@ -199,12 +204,11 @@ describe.each<Kind>([CHROMIUM, FIREFOX])('$title', (kind) => {
       const server = await startServer({ CLIENT_IP_HEADER: 'X-Forwarded-For' })
       const [sibling, other] = ['other.texts.localhost', 'evil.localhost']
       const sites = `${sibling}, ${other} {\n\treverse_proxy 127.0.0.1:${foreign.port}\n}\n`
-      const caddy: Caddy = await startCaddy('texts.localhost', server.url, sites)
+      const caddy = await startCaddy('texts.localhost', server.url, sites)
+      stops.push(caddy.stop)
       for (const host of [sibling, other]) {
         await expectNothing(browser, server, caddy.url, `https://${host}:${caddy.https}`)
       }
-      await caddy.stop()
-      await server.stop()
     },
   )
 
@@ -226,6 +230,5 @@ describe.each<Kind>([CHROMIUM, FIREFOX])('$title', (kind) => {
       expect([address, erased, missed]).toEqual([address, 204, 404])
       await page.close()
     }
-    await server.stop()
   })
 })

@@ -68,6 +68,15 @@ test('a client over its requests is refused before its body is read', async () =
   expect(pulled).toBe(0)
 })
 
+test('a large body counts as a request for each mebibyte, and is refused where they run out', async () => {
+  await using service = await testApp({ REQUESTS_PER_MINUTE: '6' })
+  const body = `{"text":"${'\\u0061'.repeat(500_000)}"}` // Three of them, less a little: counts as three.
+  expect((await service.post('/api/write', body, guesser)).status).toBe(201)
+  expect((await service.post('/api/write', { text: 'a' }, guesser)).status).toBe(201)
+  expect(await told(await service.post('/api/write', body, guesser))).toEqual([429, 'too_many_requests', 60])
+  expect((await service.post('/api/write', body, bystander)).status).toBe(201)
+})
+
 test('the page, its assets, health and preflights count towards a limit of their own, ten times a person’s', async () => {
   await using service = await testApp({ REQUESTS_PER_MINUTE: '2' })
   const cheap = [
