@@ -60,7 +60,6 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
   let server: Server<unknown> | null = null
   const who = (request: Request) => clientOf(request, server, settings.CLIENT_IP_HEADER)
   const checkWriter = createWriteCheck(settings, guard, watch)
-  const requestTooLarge = () => tooLarge(SMALL_BODY_BYTES, 'request')
   let methodsAt: (path: string) => string[]
 
   const app =
@@ -121,20 +120,14 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         guard.admitRequest(client)
         await checkWriter(request, client)
         // A byte of text takes up to six in JSON (\u0000), and the other fields need a little room.
-        return readJson(request, {
-          client,
-          maxBytes: 6 * MAX_TEXT_BYTES + SMALL_BODY_BYTES,
-          tooLarge: () => tooLarge(MAX_TEXT_BYTES),
-          admit: guard.admitRequest,
-        })
+        const sent = { client, maxBytes: 6 * MAX_TEXT_BYTES + SMALL_BODY_BYTES, admit: guard.admitRequest }
+        return readJson(request, { ...sent, tooLarge: () => tooLarge(MAX_TEXT_BYTES) })
       })
       .parser('smallJson', ({ request }) => {
         const client = who(request)
         guard.admitRequest(client)
-        return readJson(request, {
-          ...{ client, maxBytes: SMALL_BODY_BYTES, tooLarge: requestTooLarge },
-          admit: guard.admitRequest,
-        })
+        const sent = { client, maxBytes: SMALL_BODY_BYTES, admit: guard.admitRequest }
+        return readJson(request, { ...sent, tooLarge: () => tooLarge(SMALL_BODY_BYTES, 'request') })
       })
 
       .post('/api/write', async ({ body, request }) => status(201, await texts.write(who(request), body)), {
