@@ -438,6 +438,7 @@ for (const [kind, home, opener] of [
         await page.type('x')
         expect(await page.text('#load-code')).toBe('x')
         await page.type('YzW')
+        await tells(page, 'error_not_found') // It was asked for by its fourth letter.
         for (const [pasted, code] of [
           ['wXyZ', 'wXyZ'],
           [`${server.url}/#AbCd`, 'AbCd'],
