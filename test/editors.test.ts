@@ -14,7 +14,7 @@ import { temporaryPath } from './support/support.ts'
 declare global {
   function startEditor(name: string, text: string): Promise<void>
   function editorText(): string
-  function editorFollows(): boolean
+  function editorFollows(all?: boolean): boolean
 }
 
 let server: TestServer
@@ -258,6 +258,12 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
 
   const follows = (page: Page) => page.until('the editor to have the selection', () => editorFollows())
 
+  const selectAll = (page: Page) =>
+    poll('all of the editor to be selected', async () => {
+      await page.press('Control', 'a')
+      return page.evaluate(() => editorFollows(true))
+    })
+
   /** Sends what is selected. */
   const send = (menu: Partial<Click> = {}) => sentBy(browser(), () => click({ menuItemId: 'send-selection', ...menu }))
 
@@ -289,8 +295,7 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
   test.each([...EDITORS, 'react-input', 'vue-input'])('all that is selected in %s is sent', async (name) => {
     const text = name.endsWith('input') ? 'one line' : LONG
     const page = await openEditor(name, text)
-    await page.press('Control', 'a')
-    await follows(page)
+    await selectAll(page)
     const sent = await send({ selectionText: 'not this' })
     expect(linesOf(sent.text)).toEqual(linesOf(text))
     expect(sent.told).toBe('')
@@ -300,7 +305,7 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
     'all that is selected in %s is sent while the popup has the focus',
     async (name) => {
       const page = await openEditor(name, LONG)
-      await page.press('Control', 'a')
+      await selectAll(page)
       const popup = await popupThatOpens({ menuItemId: 'load-into-field' })
       await isReady(popup)
       const sent = await send({ selectionText: 'not this' })
