@@ -16,6 +16,12 @@ export const errorBody = t.Object({
         description: 'With `wrong_password`: the tries left before the text is locked for this client.',
       }),
     ),
+    seal: t.Optional(
+      t.String({
+        description:
+          'With `password_required` and `wrong_password` of a sealed text: what `password` is to be derived with.',
+      }),
+    ),
   }),
 })
 

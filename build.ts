@@ -33,12 +33,21 @@ const PAGE_HEAD =
 /** Crawlers find the page; codes and the API are none of their business, and would only cost them misses. */
 const ROBOTS = 'User-agent: *\nAllow: /$\nAllow: /assets/\nDisallow: /\n'
 
+/** Addresses that stay as they are. */
+const ADDRESSES: Record<string, string> = {
+  // Browsers know the service worker by it, and its folder is what it may serve.
+  offline: '/offline.js',
+  // `seal.ts` asks for it late: a page that was opened before the server was updated must still find it. It is not
+  // kept for when there is no network, since then there is nothing to seal for.
+  argon2: '/assets/argon2.js',
+}
+
 /** Every file of the web page. Runs as a macro, where `Bun.build` is forbidden: hence the child process. */
 export function bundlePage(): PageFile[] {
   const out = mkdtempSync(join(tmpdir(), 'extextcloud-'))
   try {
     const naming = ['entry', 'chunk', 'asset'].map((kind) => `--${kind}-naming=[name]-[hash].[ext]`)
-    const entries = ['popup.html', 'offline.ts'].map((name) => join(SOURCE, name))
+    const entries = ['popup.html', 'offline.ts', 'argon2.ts'].map((name) => join(SOURCE, name))
     const { success, stderr } = Bun.spawnSync(
       [
         process.execPath,
@@ -48,6 +57,8 @@ export function bundlePage(): PageFile[] {
         '--external=/assets/*',
         '--public-path=/assets/',
         `--outdir=${out}`,
+        '--define',
+        'BROWSER="page"',
         ...naming,
       ],
       { env: { ...process.env, NODE_ENV: 'production' } },
@@ -58,8 +69,8 @@ export function bundlePage(): PageFile[] {
       const content = readFileSync(join(out, name))
       if (name.endsWith('.html'))
         return pageFile('/', 'page.html', content.toString().replace('</head>', `${PAGE_HEAD}</head>`))
-      // Its address is what browsers know it by, and its folder is what it may serve.
-      if (name.startsWith('offline-')) return pageFile('/offline.js', name, content)
+      const address = ADDRESSES[name.split('-')[0] ?? '']
+      if (address) return pageFile(address, name, content)
       return { ...pageFile(`/assets/${name}`, name, content), isHashed: true }
     })
     // Past the bundler, which would write the font into the style sheet.
@@ -124,7 +135,7 @@ export async function buildExtension(browser: keyof typeof BROWSERS, out: string
   await rm(out, { recursive: true, force: true })
   const pages = ['popup.html', 'options.html', ...(browser === 'chromium' ? ['offscreen.html'] : [])]
   await Bun.build({
-    entrypoints: [...pages, 'background.ts'].map((name) => join(SOURCE, name)),
+    entrypoints: [...pages, 'background.ts', 'argon2.ts'].map((name) => join(SOURCE, name)),
     outdir: out,
     naming: '[name].[ext]',
     external: ['/assets/*'],

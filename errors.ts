@@ -11,6 +11,7 @@ export const ERRORS = {
   method_not_allowed: [405, 'This address does not take this method.'],
   use_post: [409, 'This text can be read only once. To read it now, send a POST to the same address (curl -X POST …).'],
   only_once: [409, 'This text can be read only once. It is there, and stays until it is asked for with take.'],
+  sealed: [409, 'This text is sealed: its password opens it in a browser, and nowhere else.'],
   text_too_large: [413, 'The text is too large.'],
   unsupported_media_type: [415, 'The request needs the header Content-Type: application/json.'],
   wrong_host: [421, 'This server has another name.'],
@@ -45,6 +46,8 @@ interface Details {
   allow?: string[]
   /** How many more wrong passwords the text takes from this client before it is locked. */
   triesLeft?: number
+  /** With what a sealed text was sealed: the reader needs it to try a password. */
+  seal?: string
 }
 
 /** A request that is answered with a row of `ERRORS`. */
@@ -74,14 +77,15 @@ export class Refusal extends Error {
   }
 
   /** For programs, on the JSON routes. */
-  get body(): { error: { code: ErrorCode; message: string } & Pick<Details, 'issues' | 'triesLeft'> } {
-    const { issues, triesLeft } = this.details
+  get body(): { error: { code: ErrorCode; message: string } & Pick<Details, 'issues' | 'triesLeft' | 'seal'> } {
+    const { issues, triesLeft, seal } = this.details
     return {
       error: {
         code: this.reason,
         message: this.sentence,
         ...(issues && { issues }),
         ...(triesLeft !== undefined && { triesLeft }),
+        ...(seal !== undefined && { seal }),
       },
     }
   }

@@ -39,7 +39,7 @@ import manifest from './package.json' with { type: 'json' }
 import { createPage } from './page.ts'
 import { createRaw } from './raw.ts'
 import { readJson, SMALL_BODY_BYTES } from './request.ts'
-import { code, eraseToken, expiresAt, expiresIn, fields, password, text } from './schemas.ts'
+import { code, eraseToken, expiresAt, expiresIn, fields, password, seal, text } from './schemas.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { createTexts } from './texts.ts'
 import { createWatch, type Watch } from './watch.ts'
@@ -136,6 +136,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           text: text(settings),
           expiresIn: t.Optional(expiresIn(settings)),
           password: t.Optional(password),
+          seal: t.Optional(seal),
           once: t.Optional(
             t.Boolean({ description: 'Must be true or false: whether the first load deletes the text.' }),
           ),
@@ -171,6 +172,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
               text: t.String(),
               expiresAt,
               once: t.Boolean({ description: 'Whether this load has deleted the text.' }),
+              seal: t.Optional(seal),
             }),
             ...answers(errorBody, [...JSON_ERRORS, ...LOAD_ERRORS, 'only_once']),
           },

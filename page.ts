@@ -5,10 +5,10 @@ import { Refusal } from './errors.ts'
 import { languageOf, privacyPage } from './privacy.ts'
 import type { Settings } from './settings.ts'
 
-/** The page's own files and nothing else; a QR code is drawn in the page, so not even data: images. */
+/** The page's own files and nothing else; a QR code is drawn in the page, so not even data: images. Argon2 is WebAssembly. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
-  "script-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self'",
   "img-src 'self'",
   "font-src 'self'",

@@ -1,4 +1,5 @@
 /** Argon2id hashes, at most one per core at a time: each takes 64 MiB and about 140 ms of a core. */
+import { hash, timingSafeEqual } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import PQueue from 'p-queue'
 import { networksOf } from './client.ts'
@@ -56,6 +57,16 @@ export async function verifyPassword(password: string, hash: string, client: str
   const normalized = normalize(password)
   return queued(client, LOAD, () => Bun.password.verify(normalized, hash))
 }
+
+/** What a browser derived of a password for a sealed text: the slow part was done there. */
+export const AUTH = /^[\w-]{43}$/
+
+/** The hash of an `AUTH`, which nobody takes for that of a password. */
+export const hashAuth = (auth: string) => `sha256$${hash('sha256', auth, 'base64url')}`
+
+/** Whether `auth` is the one that `authHash` was made of. */
+export const verifyAuth = (auth: string, authHash: string) =>
+  timingSafeEqual(Buffer.from(hashAuth(auth)), Buffer.from(authHash))
 
 /** How many hashes there are at the moment. */
 export const hashes = () => ({ running: queue.pending, waiting: queue.size })

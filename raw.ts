@@ -2,7 +2,7 @@
 import { Type as t } from '@sinclair/typebox'
 import { Elysia, status } from 'elysia'
 import { answers, LOAD_ERRORS, WRITE_ERRORS } from './answers.ts'
-import { invalid, Refusal, tooLarge } from './errors.ts'
+import { ERRORS, invalid, Refusal, tooLarge } from './errors.ts'
 import { createLimiter, type Guard } from './guard.ts'
 import { PLAIN_TEXT, parseDuration, passwordToLoad, passwordToWrite, readText, wantsPage } from './request.ts'
 import { code, fields } from './schemas.ts'
@@ -27,6 +27,10 @@ export function createRaw(
     tooLarge: () => tooLarge(MAX_TEXT_BYTES),
     admit: guard.admitRequest,
   })
+  const sealedAt = (code: string, request: Request) => () => {
+    const link = `${PUBLIC_URL ?? new URL(request.url).origin}/#${code}`
+    return new Refusal('sealed', { message: `${ERRORS.sealed[1]} Open ${link}` })
+  }
   return (
     new Elysia()
       // Counted before the body is read, so these stand before the limiter.
@@ -80,7 +84,8 @@ export function createRaw(
         '/:code',
         async ({ body, params, request }) => {
           if (body !== '') throw invalid('body', 'Must be empty. This address reads a text; to write one, POST it to /')
-          const load = { code: params.code.trim(), password: passwordToLoad(request), request }
+          const code = params.code.trim()
+          const load = { code, password: passwordToLoad(request), sealed: sealedAt(code, request), request }
           return (await texts.load(who(request), load)).text
         },
         {
@@ -89,7 +94,7 @@ export function createRaw(
           params: t.Object({ code }),
           response: {
             200: t.String(),
-            ...answers(t.String(), [...LOAD_ERRORS, 'text_too_large', 'unsupported_media_type']),
+            ...answers(t.String(), [...LOAD_ERRORS, 'sealed', 'text_too_large', 'unsupported_media_type']),
           },
           detail: { summary: 'Read a text, also one that can be read only once', security: PASSWORD },
         },
@@ -106,7 +111,7 @@ export function createRaw(
             set.headers.location = `${PUBLIC_URL ?? ''}/#${code}`
             return status(302, '')
           }
-          const load = { code, password: passwordToLoad(request), request }
+          const load = { code, password: passwordToLoad(request), sealed: sealedAt(code, request), request }
           return (await texts.load(who(request), { ...load, keepOnce: 'use_post' })).text
         },
         {
@@ -114,7 +119,7 @@ export function createRaw(
           response: {
             200: t.String(),
             302: t.String({ description: 'A browser (it accepts text/html) is sent to the page.' }),
-            ...answers(t.String(), [...LOAD_ERRORS, 'use_post']),
+            ...answers(t.String(), [...LOAD_ERRORS, 'sealed', 'use_post']),
           },
           detail: { summary: 'Read a text', security: PASSWORD },
         },

@@ -18,6 +18,12 @@ export const password = t.String({
   description: `Must be 1 to ${MAX_PASSWORD_BYTES} bytes of UTF-8. Compared after NFC normalization.`,
 })
 
+export const seal = t.String({
+  pattern: '^1\\.argon2id\\.m=[1-9][0-9]{0,9},t=[1-9][0-9]{0,9},p=[1-9][0-9]{0,9}\\.[A-Za-z0-9_-]{22}$',
+  description:
+    'Must name how the text was sealed before it was sent, such as 1.argon2id.m=65536,t=3,p=1.SALT. `text` is then base64url, and `password` 32 bytes in base64url that were derived from the password.',
+})
+
 export const eraseToken = t.String({ maxLength: 256, description: 'Must be what writing gave.' })
 
 export const expiresAt = t.String({ format: 'date-time', description: 'When the text is gone: ISO 8601, UTC.' })

@@ -145,8 +145,9 @@ const TOLD: Record<keyof LentText, ((found: LentText) => string) | null> = {
   once: ({ once }) => `only once   ${yesOrNo(once)}`,
   eraseTokenHash: null,
   writer: null,
+  seal: ({ seal }) => `sealed      ${yesOrNo(seal !== null)}`,
   // As JSON, for what controls a terminal must not come through.
-  body: ({ body }) => `text        ${JSON.stringify(body)}`,
+  body: ({ body, seal }) => `text        ${seal === null ? JSON.stringify(body) : 'only its password opens it'}`,
 }
 
 /** The living text under `code`. Throws an Error of one line where there is none. */

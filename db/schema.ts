@@ -23,7 +23,7 @@ export const text = t.sqliteTable(
     code: t.text().primaryKey(),
     /** The text itself, byte for byte. */
     body: t.text().notNull(),
-    /** Argon2id in PHC format; null for a text without a password. */
+    /** Argon2id in PHC format, or `sha256$` and a hash where the browser did the slow part; null for a text without a password. */
     passwordHash: t.text(),
     /** Whether the first successful load deletes the text. */
     once: t.integer({ mode: 'boolean' }).notNull(),
@@ -35,6 +35,8 @@ export const text = t.sqliteTable(
     expiresAt: t.integer().notNull(),
     /** The number that the writer's network has in common with hundreds of others, to count how much its texts take; null where it has none. */
     writer: t.integer(),
+    /** The scheme, its parameters and the salt, as `extension/SEAL.md` has them: the body is sealed; null for one that is not. */
+    seal: t.text(),
   },
   (text) => [
     // The size rides along so that the bytes stored are summed from the index, without reading a text.

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { App } from '../index.ts'
 import { isCode } from './code.ts'
 import type { Language } from './languages.ts'
+import { canSeal, SealError, type SealReason, seal, unlock } from './seal.ts'
 
 export const isExtension = location.protocol.endsWith('-extension:')
 
@@ -33,6 +34,8 @@ export interface Lent {
   size?: number
   once: boolean
   hasPassword: boolean
+  /** Whether nobody but the password opens it. Missing in lists of earlier versions. */
+  isSealed?: boolean
   server: string
 }
 
@@ -173,6 +176,8 @@ export async function keepWriteKey(server: string, key: string) {
 
 export const linkOf = ({ server, code }: { server: string; code: string }) => `${server}/#${code}`
 
+type SealProblem = `seal_${SealReason}` | 'seal_insecure'
+
 /** Why something could not be done: the server's reason, that there was no server to give one, or a failure of this browser. */
 export class Problem extends Error {
   /** Whatever was thrown, as a problem. What nobody expected is told to the developer. */
@@ -183,8 +188,8 @@ export class Problem extends Error {
   }
 
   constructor(
-    readonly reason: ErrorCode | 'offline' | 'unreachable' | 'local',
-    readonly details: { retryAfter?: number; triesLeft?: number; field?: string } = {},
+    readonly reason: ErrorCode | 'offline' | 'unreachable' | 'local' | 'not_sealed' | SealProblem,
+    readonly details: { retryAfter?: number; triesLeft?: number; field?: string; seal?: string } = {},
   ) {
     super(reason)
   }
@@ -202,6 +207,8 @@ interface Writing {
 interface Loading {
   code: string
   password?: string
+  /** Whether the person knows that the server will see the password. */
+  isUnsealedKnown?: boolean
   /** False leaves a text that can be read only once, which is then the problem `only_once`. */
   take?: boolean
 }
@@ -243,8 +250,9 @@ export async function writeHere({ writeKey, ...body }: Writing, memory = kept): 
   // No header can carry any other, and no server has it.
   const headers: Record<string, string> = /^[!-~]+$/.test(key) ? { 'x-write-key': key } : {}
   const size = new Blob([body.text]).size
+  const sealed = body.password !== undefined && canSeal() ? await sealedOf(body, body.password) : undefined
   const { code, eraseToken, expiresAt } = await answerOf(
-    call(server).api.write.post(body, { headers, ...request(size) }),
+    call(server).api.write.post(sealed ?? body, { headers, ...request(size) }),
     ({ code, eraseToken, expiresAt }) => isCode(code) && typeof eraseToken === 'string' && Date.parse(expiresAt) > 0,
   )
   if (writeKey) await keepWriteKey(server, writeKey)
@@ -256,21 +264,53 @@ export async function writeHere({ writeKey, ...body }: Writing, memory = kept): 
     size,
     once: body.once,
     hasPassword: body.password !== undefined,
+    isSealed: sealed !== undefined,
     server,
   }
   await changeHistory((lents) => [lent, ...lents], memory)
   return lent
 }
 
-export async function loadHere(body: Loading): Promise<Loaded> {
-  const { code } = body
+async function sealedOf({ text, expiresIn, once }: Omit<Writing, 'writeKey'>, password: string) {
+  const { auth, ...sealed } = await seal(text, password, once).catch(refuse)
+  return { ...sealed, password: auth, expiresIn, once }
+}
+
+/** The password itself is sent to no text that is sealed, and to no other before the person knows that it will be. */
+export async function loadHere({ code, password, take, isUnsealedKnown }: Loading): Promise<Loaded> {
   const server = await serverAddress()
-  const { text, once, expiresAt } = await answerOf(
-    call(server).api.load.post(body, request(LARGE_TEXT)),
-    ({ text, expiresAt }) => typeof text === 'string' && Date.parse(expiresAt) > 0,
-  )
-  if (once) await forget({ server, code })
-  return { code, text, once, expiresAt: Date.parse(expiresAt) }
+  const ask = (password?: string) =>
+    answerOf(
+      call(server).api.load.post({ code, password, take }, request(LARGE_TEXT)),
+      ({ text, expiresAt }) => typeof text === 'string' && Date.parse(expiresAt) > 0,
+    )
+  let answer: Awaited<ReturnType<typeof ask>>
+  let text: string
+  try {
+    answer = await ask()
+    text = answer.text
+  } catch (problem) {
+    if (!(problem instanceof Problem) || problem.reason !== 'password_required') throw problem
+    const { seal } = problem.details
+    if (seal === undefined) {
+      if (password === undefined || !isUnsealedKnown) throw new Problem('not_sealed')
+      answer = await ask(password)
+      text = answer.text
+    } else {
+      if (!canSeal()) throw new Problem('seal_insecure')
+      if (password === undefined) throw problem
+      const { auth, open } = await unlock(password, seal).catch(refuse)
+      answer = await ask(auth)
+      text = await open(answer.text, answer.once).catch(refuse)
+    }
+    if (answer.seal !== seal) throw new Problem('seal_tampered')
+  }
+  if (answer.once) await forget({ server, code })
+  return { code, text, once: answer.once, expiresAt: Date.parse(answer.expiresAt) }
+}
+
+function refuse(error: unknown): never {
+  throw error instanceof SealError ? new Problem(`seal_${error.reason}`) : error
 }
 
 /** Erases a text; that it is already gone is no problem. */
@@ -389,6 +429,7 @@ async function answerOf<T>(
   throw new Problem(refusal.code, {
     retryAfter: Number(response?.headers.get('retry-after')) || undefined,
     triesLeft: refusal.triesLeft,
+    seal: refusal.seal,
     field: refusal.issues?.[0]?.path,
   })
 }
@@ -396,5 +437,5 @@ async function answerOf<T>(
 const UNREADABLE = { data: null, error: null, response: undefined }
 
 interface Refusal {
-  error?: { code?: ErrorCode; triesLeft?: number; issues?: { path: string }[] }
+  error?: { code?: ErrorCode; triesLeft?: number; seal?: string; issues?: { path: string }[] }
 }

@@ -57,7 +57,7 @@ function nature({ writtenAt, size }: Lent): HTMLElement {
 }
 
 /** What is left of its time and, in a word each, what it asks of its reader. */
-function traits({ expiresAt, once, hasPassword }: Lent): HTMLElement {
+function traits({ expiresAt, once, hasPassword, isSealed }: Lent): HTMLElement {
   const line = document.createElement('span')
   line.className = 'chips'
   const left = document.createElement('span')
@@ -65,7 +65,7 @@ function traits({ expiresAt, once, hasPassword }: Lent): HTMLElement {
   left.dataset.expiresAt = String(expiresAt)
   left.textContent = duration(expiresAt - now())
   line.append(left)
-  for (const key of [once && 'listOnce', hasPassword && 'listPassword'] as const) {
+  for (const key of [once && 'listOnce', hasPassword && (isSealed ? 'writtenSealed' : 'listPassword')] as const) {
     if (!key) continue
     const trait = document.createElement('span')
     trait.className = 'trait'

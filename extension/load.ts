@@ -18,6 +18,8 @@ const loadPasswordRow = element('load-password-row')
 
 /** The letters that were taken from the field. */
 let taken = ''
+/** The code of which the person was told that it is not sealed: whoever presses then means to send the password. */
+let unsealed = ''
 /** The text on show. */
 let loaded: Loaded | undefined
 
@@ -65,6 +67,7 @@ function putCode(code: string) {
   loadCode.value = taken = code
   void draft.set('code', code || undefined)
   loadPasswordRow.hidden = true
+  unsealed = ''
   loadPassword.value = ''
   showLetters()
   showLoaded()
@@ -207,9 +210,12 @@ async function loadText(take: boolean) {
   const problem = await busy(button('load-submit'), 'loading', async () => {
     // Where a letter has been mended meanwhile, the answer is to a code that nobody means any more.
     const isMeant = () => take || code === typedLetters()
-    const text = await load({ code, password: loadPassword.value || undefined, take }).catch((thrown) => {
-      if (isMeant()) throw thrown
-    })
+    const isUnsealedKnown = unsealed === code
+    const text = await load({ code, password: loadPassword.value || undefined, take, isUnsealedKnown }).catch(
+      (thrown) => {
+        if (isMeant()) throw thrown
+      },
+    )
     if (text && isMeant()) await showText(text)
     else forgetMessage()
   })
@@ -219,7 +225,8 @@ async function loadText(take: boolean) {
   }
   if (!(problem instanceof Problem)) return
   if (problem.reason === 'only_once' && isPressed) return loadText(true)
-  if (problem.reason.includes('password')) {
+  if (problem.reason === 'not_sealed') unsealed = code
+  if (problem.reason === 'not_sealed' || problem.reason.includes('password')) {
     loadPasswordRow.hidden = false
     loadPassword.select()
   }

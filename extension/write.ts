@@ -16,7 +16,7 @@ import {
 import { copy } from './clipboard.ts'
 import { showCode, showSpelling, spell } from './code.ts'
 import { button, element, input, isField, LONG_TEXT, reveal, textArea } from './elements.ts'
-import { duration, fileSize, message } from './messages.ts'
+import { duration, fileSize, message, say } from './messages.ts'
 import { qrCode } from './qr.ts'
 import { busy, complain, forgetMessage, tell } from './status.ts'
 import { focusTab, showTab } from './tabs.ts'
@@ -236,6 +236,7 @@ function showWritten(isNew = false) {
   element('written-link').replaceChildren(host, document.createElement('wbr'), `/#${written.code}`)
   element('written-qr').replaceChildren(qrCode(link))
   element('written-password').hidden = !written.hasPassword
+  say(element('written-password'), written.isSealed ? 'writtenSealed' : 'writtenPassword')
   showTimeLeft()
 }
 

@@ -449,7 +449,7 @@ test('OpenAPI describes every route with every answer it gives, and every limit'
     'post /api/erase': '204 400 404 413 415 422 429 500 503 507',
     'post /': '201 401 403 413 415 422 429 500 503 507',
     'get /{code}': '200 302 401 404 409 422 429 500 503 507',
-    'post /{code}': '200 401 404 413 415 422 429 500 503 507',
+    'post /{code}': '200 401 404 409 413 415 422 429 500 503 507',
   })
   expect(document.paths['/api/load']?.post?.responses?.['429']?.description).toContain('too_many_misses')
   expect(Object.keys(document.paths['/']?.post?.requestBody?.content ?? {})).toEqual(['text/plain'])

@@ -19,6 +19,7 @@ const hash = (token: string) => new Bun.CryptoHasher('sha256').update(token).dig
 const plain: NewText = {
   body: 'plain 부엌',
   passwordHash: null,
+  seal: null,
   once: false,
   eraseTokenHash: hash('token'),
   expiresAt: T + 1e9,

@@ -179,6 +179,7 @@ test('a text is found, erased for everyone and swept by the commands of the oper
     `expires     ${new Date(expiresAt).toISOString()}`,
     'password    yes',
     'only once   yes',
+    'sealed      no',
     'text        "abuse \\u001b[2J"',
   ])
   await run('text:erase', stored.path, code)

@@ -86,7 +86,7 @@ async function load(page: Page, traits: Traits = {}) {
   const body = JSON.stringify({ text: TEXT, ...traits })
   await app.handle(new Request(`${SITE}/api/write`, { method: 'POST', headers, body }))
   await ask(page)
-  await (traits.password ? told(page, 'error_password_required') : shown(page, '#loaded-text'))
+  await (traits.password ? told(page, 'error_not_sealed') : shown(page, '#loaded-text'))
 }
 
 /** Follows the link with the first code. */

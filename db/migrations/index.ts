@@ -9,6 +9,9 @@ export const everything = `SELECT (SELECT count(*) FROM text) AS texts,
 /** What else came from networks, and is counted for none afterwards. */
 export const writers = `SELECT count(writer) AS "writers of texts" FROM text`
 
+/** Sealed texts, which nobody can open afterwards. */
+export const sealed = `SELECT count(seal) AS "sealed texts" FROM text`
+
 const list: Listed[] = [
   { name: '0000_create_code_and_text', losses: everything },
   {
@@ -17,6 +20,7 @@ const list: Listed[] = [
   },
   { name: '0002_index_resting_codes' },
   { name: '0003_count_writers', losses: writers },
+  { name: '0004_seal', losses: sealed },
 ]
 
 export const migrations = withSql(list, readSqlFiles('migrations'))

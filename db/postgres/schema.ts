@@ -28,7 +28,7 @@ export const text = t.pgTable(
     code: letters().primaryKey(),
     /** The text itself, as UTF-8: the type `text` could not hold a NUL. */
     body: bytes().notNull(),
-    /** Argon2id in PHC format; null for a text without a password. */
+    /** Argon2id in PHC format, or `sha256$` and a hash where the browser did the slow part; null for a text without a password. */
     passwordHash: t.text(),
     /** Whether the first successful load deletes the text. */
     once: t.boolean().notNull(),
@@ -40,6 +40,8 @@ export const text = t.pgTable(
     expiresAt: t.bigint({ mode: 'number' }).notNull(),
     /** The number that the writer's network has in common with hundreds of others, to count how much its texts take; null where it has none. */
     writer: t.integer(),
+    /** The scheme, its parameters and the salt, as `extension/SEAL.md` has them: the body is sealed; null for one that is not. */
+    seal: t.text(),
   },
   (text) => [t.index('text_expires_at').on(text.expiresAt)],
 )

@@ -161,6 +161,7 @@ export const hash = (token: string) => new Bun.CryptoHasher('sha256').update(tok
 export const text = (body: string, more: Partial<NewText> = {}): NewText => ({
   body,
   passwordHash: null,
+  seal: null,
   once: false,
   eraseTokenHash: hash(body),
   expiresAt: T + 60_000,

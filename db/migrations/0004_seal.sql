@@ -1,0 +1,1 @@
+ALTER TABLE `text` ADD `seal` text;
