@@ -196,26 +196,27 @@ element('load-form').onsubmit = (event) => {
   loadCode.focus()
 }
 
-/** Whether the button was pressed while the code was asked for already. */
+/** Whether the button was pressed, be it while the code was asked for already; and the password that was there then. */
 let isPressed = false
+let pressedWith = ''
 
 /** Asks for the text under the code that is there; unless it is to be taken, one that can be read only once stays. */
 async function loadText(take: boolean) {
   if (button('load-submit').hasAttribute('aria-busy')) {
-    isPressed ||= take
+    if (take) [isPressed, pressedWith] = [true, loadPassword.value]
     return
   }
+  const password = loadPassword.value
   isPressed = take
+  pressedWith = password
   const code = typedLetters()
   const problem = await busy(button('load-submit'), 'loading', async () => {
     // Where a letter has been mended meanwhile, the answer is to a code that nobody means any more.
     const isMeant = () => take || code === typedLetters()
     const isUnsealedKnown = unsealed === code
-    const text = await load({ code, password: loadPassword.value || undefined, take, isUnsealedKnown }).catch(
-      (thrown) => {
-        if (isMeant()) throw thrown
-      },
-    )
+    const text = await load({ code, password: password || undefined, take, isUnsealedKnown }).catch((thrown) => {
+      if (isMeant()) throw thrown
+    })
     if (text && isMeant()) await showText(text)
     else forgetMessage()
   })
@@ -224,7 +225,7 @@ async function loadText(take: boolean) {
     return
   }
   if (!(problem instanceof Problem)) return
-  if (problem.reason === 'only_once' && isPressed) return loadText(true)
+  if (isPressed && (problem.reason === 'only_once' || pressedWith !== password)) return loadText(true)
   if (problem.reason === 'not_sealed') unsealed = code
   if (problem.reason === 'not_sealed' || problem.reason.includes('password')) {
     loadPasswordRow.hidden = false

@@ -97,6 +97,34 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await server.load(code)).toBeUndefined()
   })
 
+  test('a password that is sent while the code is asked for is not lost', async () => {
+    const code = await write(await open(), 'behind a password', { password: 'right' })
+    const page = await open()
+    await page.type(code, '#load-code')
+    await tells(page, 'error_password_required')
+    // Answers wait until they are let go.
+    await page.evaluate(() => {
+      const held: (() => void)[] = []
+      const ask = window.fetch
+      const hold = async (...request: Parameters<typeof fetch>) => {
+        const response = await ask(...request)
+        await new Promise<void>((resolve) => held.push(resolve))
+        return response
+      }
+      Object.assign(window, { fetch: hold, held })
+    })
+    await page.click('#load-submit')
+    await page.until('the answer', () => (globalThis as unknown as { held: unknown[] }).held.length > 0)
+    await page.type('right', '#load-password')
+    await page.press('Enter')
+    await page.evaluate(() => {
+      const { held } = globalThis as unknown as { held: (() => void)[] }
+      Object.assign(held, { push: (go: () => void) => go() })
+      for (const go of held) go()
+    })
+    expect(await loadedText(page)).toBe('behind a password')
+  })
+
   test('a keyboard that composes its letters, as those of phones do, loads with the fourth one too', async () => {
     const page = await open()
     const code = await server.write('composed')
