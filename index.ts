@@ -153,11 +153,11 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       })
       .post(
         '/api/load',
-        ({ body: { code, password, take }, request }) =>
-          texts.load(who(request), {
-            ...{ code: code.trim(), password, request },
-            keepOnce: take === false ? 'only_once' : undefined,
-          }),
+        async ({ body: { code, password, take }, request }) => {
+          const keepOnce = take === false ? 'only_once' : undefined
+          const loaded = await texts.load(who(request), { code: code.trim(), password, keepOnce, request })
+          return { ...loaded, expiresAt: new Date(loaded.expiresAt).toISOString() }
+        },
         {
           parse: ['smallJson', 'json'],
           body: fields({
@@ -194,9 +194,10 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       )
 
       .use(createRaw(texts, guard, settings, who, checkWriter))
-      // What costs little has a limit of its own, far above a person's.
-      .use(createLimiter(guard.assets, who))
-      .use(createPage(settings))
+      // What costs little has a limit of its own, far above a person's. The limiter could look at cookies: outside of a
+      // group Elysia would parse them for every route.
+      .group('', (app) => app.use(createLimiter(guard.assets, who)).use(createPage(settings)))
+      .onBeforeHandle(({ request }) => void guard.admitAsset(who(request)))
       .get(
         '/health',
         async () => {

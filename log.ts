@@ -20,7 +20,7 @@ const destination = {
   write(line: string) {
     timer ??= setTimeout(flush, 250).unref()
     lines += line
-    if (lines.length >= 4096) flush()
+    if (lines.length >= 16_384) flush()
   },
 }
 
@@ -44,5 +44,30 @@ export const log = pino(
   },
   destination,
 )
+
+/** What is logged of a request. */
+interface RequestLine {
+  id: string
+  method: string
+  route: string
+  status: number
+  error: string | undefined
+  key: string | undefined
+  ms: number
+  client: string
+}
+
+/** One line as pino writes it, which takes five times as long: of its fields only a key's name could need escaping. */
+export function logRequest(
+  level: 'info' | 'warn' | 'error',
+  { id, method, route, status, error, key, ms, client }: RequestLine,
+) {
+  if (!log.isLevelEnabled(level)) return
+  const why =
+    (error === undefined ? '' : `,"error":"${error}"`) + (key === undefined ? '' : `,"key":${JSON.stringify(key)}`)
+  destination.write(
+    `{"level":"${level}"${isoTime()},"id":"${id}","method":"${method}","route":"${route}","status":${status}${why},"ms":${ms},"client":"${client}"}\n`,
+  )
+}
 
 process.on('exit', flush)

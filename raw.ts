@@ -3,7 +3,7 @@ import { Type as t } from '@sinclair/typebox'
 import { Elysia, status } from 'elysia'
 import { answers, LOAD_ERRORS, WRITE_ERRORS } from './answers.ts'
 import { ERRORS, invalid, Refusal, tooLarge } from './errors.ts'
-import { createLimiter, type Guard } from './guard.ts'
+import type { Guard } from './guard.ts'
 import { PLAIN_TEXT, parseDuration, passwordToLoad, passwordToWrite, readText, wantsPage } from './request.ts'
 import { code, fields } from './schemas.ts'
 import type { Settings } from './settings.ts'
@@ -100,10 +100,11 @@ export function createRaw(
         },
       )
 
-      .use(createLimiter(guard.requests, who))
       .get(
         '/:code',
         async ({ params, request, set }) => {
+          const client = who(request)
+          guard.admitRequest(client)
           const code = params.code.trim()
           set.headers.vary = 'Origin, Accept'
           set.headers['content-type'] = PLAIN_TEXT
@@ -112,7 +113,7 @@ export function createRaw(
             return status(302, '')
           }
           const load = { code, password: passwordToLoad(request), sealed: sealedAt(code, request), request }
-          return (await texts.load(who(request), { ...load, keepOnce: 'use_post' })).text
+          return (await texts.load(client, { ...load, keepOnce: 'use_post' })).text
         },
         {
           params: t.Object({ code }),

@@ -55,18 +55,21 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
   /** The look-ups of a client that are under way, where they may end in another order than they began. */
   const underWay = new Map<string, Promise<unknown>>()
 
-  async function find(client: string, code: string): Promise<LentText> {
-    guard.refuseLookUp(client)
+  async function lookInTurn(client: string, code: string): Promise<LentText> {
     const looking = look(client, code)
-    const earlier = store.counters && underWay.get(client)
-    if (store.counters) {
-      const all = Promise.allSettled([earlier, looking]).then(() => {
-        if (underWay.get(client) === all) underWay.delete(client)
-      })
-      underWay.set(client, all)
-    }
+    const earlier = underWay.get(client)
+    const all = Promise.allSettled([earlier, looking]).then(() => {
+      if (underWay.get(client) === all) underWay.delete(client)
+    })
+    underWay.set(client, all)
     const found = await looking
     await earlier // All guesses before this one are counted by then.
+    return found
+  }
+
+  async function find(client: string, code: string): Promise<LentText> {
+    guard.refuseLookUp(client)
+    const found = await (store.counters ? lookInTurn : look)(client, code)
     await guard.admitLookUp(client) // Again, since a burst of guesses was admitted as a whole.
     return found
   }
@@ -135,7 +138,7 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
         if (!(await store.erase(code, found.eraseTokenHash, now()))) throw await guard.miss(client, code)
       }
       await guard.forgive(client, code, passwordHash !== null)
-      return { text: found.body, expiresAt: new Date(found.expiresAt).toISOString(), once: found.once, seal }
+      return { text: found.body, expiresAt: found.expiresAt, once: found.once, seal }
     },
 
     async erase(client: string, { code, eraseToken }: { code: string; eraseToken: string }) {

@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import { clientOf, namedClient, networkOf } from './client.ts'
 import type { Store } from './db/store.ts'
 import type { ErrorCode } from './errors.ts'
-import { log } from './log.ts'
+import { log, logRequest } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import type { Settings } from './settings.ts'
 
@@ -61,7 +61,7 @@ export function createWatch(store: Store, settings: Settings) {
     metrics?.request(request.method, route, status, error, milliseconds)
     if (error && FLOODING.test(error) && isTold(error, networkOf(client), started)) return response
     const level = status === 500 ? 'error' : status === 429 || status > 500 ? 'warn' : 'info'
-    log[level]({
+    logRequest(level, {
       id: (settings.CLIENT_IP_HEADER && givenId(request)) || newId(),
       method: request.method,
       route,

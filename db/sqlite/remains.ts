@@ -7,7 +7,7 @@
  * filled with rows of nothing, which are deleted in their turn. Large tables take several sweeps.
  */
 import type { Database } from 'bun:sqlite'
-import { type Commit, TURN } from './commit.ts'
+import { type Transactions, TURN } from './commit.ts'
 
 /** Bytes of living texts that one sweep moves at most: 6 GB a day, where texts are deleted all day long. */
 const MOVED_BYTES = 4 * 1024 * 1024
@@ -19,7 +19,7 @@ const TEXTS_ON_A_PAGE = Math.ceil(4096 / ROW_BYTES)
 /** Rows of nothing, some 20 bytes each, that fill any gap of the leftmost page. */
 const PADDING_ROWS = 600
 
-export function createRemains(sqlite: Database, commit: Commit) {
+export function createRemains(sqlite: Database, { commit, outside }: Transactions) {
   const moveOldest = sqlite.query<{ bytes: number }, { upTo: number }>(
     `UPDATE text SET rowid = (SELECT max(rowid) FROM text) + 1
      WHERE rowid = (SELECT min(rowid) FROM text WHERE rowid <= $upTo) RETURNING octet_length(body) AS bytes`,
@@ -84,7 +84,7 @@ export function createRemains(sqlite: Database, commit: Commit) {
         vacuum.all()
         return (freePages.get()?.n ?? 0) > 0
       })
-      checkpoint.all()
+      outside(() => checkpoint.all())
     },
   }
 }

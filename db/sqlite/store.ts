@@ -1,13 +1,13 @@
 /** The store on SQLite: what becomes of texts and codes there. */
 import { isUtf8 } from 'node:buffer'
-import { and, eq, getTableColumns, gt, lte, type Placeholder, type SQL, sql, type Table } from 'drizzle-orm'
+import { and, Column, eq, getTableColumns, gt, lte, type Placeholder, type SQL, sql, type Table } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { Refusal } from '../../errors.ts'
 import { upgrade } from '../migrate.ts'
 import { lackOf, noRoom, roomOf } from '../room.ts'
 import * as schema from '../schema.ts'
 import { type LentText, randomCode, type Store, type StoreOptions } from '../store.ts'
-import { groupCommit, TURN } from './commit.ts'
+import { createTransactions, TURN } from './commit.ts'
 import { openLocked } from './connection.ts'
 import { watchDamage } from './damage.ts'
 import { damageError } from './errors.ts'
@@ -35,17 +35,26 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   const returned = { code: text.code, writer: text.writer, bytes: sql<number>`octet_length(${text.body})` }
   const texts = (where: SQL | undefined) => db.delete(text).where(where).returning(returned).prepare()
 
+  const columns = Object.entries(getTableColumns(text))
+  const decoded = columns.filter(([, column]) => column.mapFromDriverValue !== Column.prototype.mapFromDriverValue)
   const reading = (where: SQL) => {
-    const row = db.select().from(text).where(where).prepare()
+    // Drizzle maps rows column by column, which takes longer than reading one: here they come as the schema names them.
+    const named = Object.fromEntries(columns.map(([name, column]) => [name, sql`${column}`.as(name)]))
+    const row = sqlite.query<Record<string, unknown>, [string]>(db.select(named).from(text).where(where).toSQL().sql)
     const bytes = db
       .select({ body: sql<Buffer>`CAST(${text.body} AS BLOB)` })
       .from(text)
       .where(where)
       .prepare()
     return (code: string): LentText | undefined => {
-      const found = row.get({ code })
+      const values = row.get(code)
+      if (!values) return undefined
+      for (const [name, column] of decoded) {
+        if (values[name] !== null) values[name] = column.mapFromDriverValue(values[name])
+      }
+      const found = values as LentText
       // This letter also stands for bytes that are not UTF-8, which nobody has written.
-      if (found?.body.includes('\ufffd') && !isUtf8(bytes.get({ code })?.body ?? Buffer.alloc(0))) {
+      if (found.body.includes('\ufffd') && !isUtf8(bytes.get({ code })?.body ?? Buffer.alloc(0))) {
         throw damageError('a row of the table text, which is not UTF-8')
       }
       return found
@@ -84,15 +93,16 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   const count = (query: string) => sqlite.query<{ n: number | null }, []>(query).get()?.n ?? 0
 
   const damage = watchDamage(sqlite, path, say)
-  const commit = groupCommit(sqlite, damage)
-  const remains = createRemains(sqlite, commit)
+  const transactions = createTransactions(sqlite, damage)
+  const { read, commit } = transactions
+  const remains = createRemains(sqlite, transactions)
   const stored = createStored(sqlite, damage)
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
 
   function find(code: string): LentText | undefined {
     try {
-      const found = findText(code)
+      const found = read(() => findText(code))
       if (found || !damage.isFound()) return found
     } catch (error) {
       damage.explain(error)
