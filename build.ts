@@ -37,8 +37,9 @@ const ROBOTS = 'User-agent: *\nAllow: /$\nAllow: /assets/\nDisallow: /\n'
 const ADDRESSES: Record<string, string> = {
   // Browsers know the service worker by it, and its folder is what it may serve.
   offline: '/offline.js',
-  // `seal.ts` asks for it late: a page that was opened before the server was updated must still find it. It is not
-  // kept for when there is no network, since then there is nothing to seal for.
+  // Asked for with the first password: a page that was opened before the server was updated must still find them. They
+  // are not kept for when there is no network, since then there is nothing to seal for.
+  seal: '/assets/seal.js',
   argon2: '/assets/argon2.js',
 }
 
@@ -47,7 +48,7 @@ export function bundlePage(): PageFile[] {
   const out = mkdtempSync(join(tmpdir(), 'extextcloud-'))
   try {
     const naming = ['entry', 'chunk', 'asset'].map((kind) => `--${kind}-naming=[name]-[hash].[ext]`)
-    const entries = ['popup.html', 'offline.ts', 'argon2.ts'].map((name) => join(SOURCE, name))
+    const entries = ['popup.html', 'offline.ts', 'seal.ts', 'argon2.ts'].map((name) => join(SOURCE, name))
     const { success, stderr } = Bun.spawnSync(
       [
         process.execPath,

@@ -152,8 +152,9 @@ export function createGuard(
      * passwords gets no more hashes than they would singly, and a class that knows the password and loads a text at
      * once is let through: what might exceed a limit waits for those under way, or is refused as `busy`.
      * @param text what tells this text from every other, past and future
+     * @param isCostly whether `verify` hashes, for which a client has a share of the turns
      */
-    async checkPassword(text: string, client: string, verify: () => Promise<boolean>) {
+    async checkPassword(text: string, client: string, verify: () => Promise<boolean>, isCostly = true) {
       const tries = events(
         [PASSWORDS_PER_CLIENT, `${client} ${text}`],
         [PASSWORDS_PER_TEXT, text],
@@ -172,7 +173,7 @@ export function createGuard(
         const hasRoom = binds(counts).every(
           ({ limit, key }, at) => (counts[at]?.count ?? 0) + (verifying.get(key) ?? 0) < limit.max,
         )
-        if (hasRoom && hasTurn(client)) break
+        if (hasRoom && (!isCostly || hasTurn(client))) break
         if (waiting >= MAX_WAITING_PASSWORDS) throw new Refusal('busy', { retryAfter: 3 })
         waiting++
         await verified.promise

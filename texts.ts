@@ -122,7 +122,7 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, now:
         // The salted hash is no other text's: what is counted for this one never meets a later one with its code.
         const verify = async () =>
           seal === undefined ? verifyPassword(password, passwordHash, client) : verifyAuth(password, passwordHash)
-        await guard.checkPassword(passwordHash, client, verify).catch((error) => {
+        await guard.checkPassword(passwordHash, client, verify, seal === undefined).catch((error) => {
           if (error instanceof Refusal && error.reason === 'wrong_password') error.details.seal = seal
           throw error
         })

@@ -4,12 +4,22 @@ import type { ErrorCode } from '../errors.ts'
 import type { App } from '../index.ts'
 import { isCode } from './code.ts'
 import type { Language } from './languages.ts'
-import { canSeal, SealError, type SealReason, seal, unlock } from './seal.ts'
+import type { SealError, SealReason } from './seal.ts'
 
 export const isExtension = location.protocol.endsWith('-extension:')
 
-/** The server that the extension was built for: `bun run build` writes it here. */
+/** What `build.ts` writes here: which build this is, and the server that the extension was made for. */
+declare const BROWSER: 'chromium' | 'firefox' | 'page'
 declare const SERVER_URL: string
+
+/** Whether this browser can seal and open texts here: on plain http beyond localhost, none can. */
+export const canSeal = () =>
+  'subtle' in crypto && typeof WebAssembly === 'object' && typeof CompressionStream === 'function'
+
+/** Sealing, which the page fetches with the first password. The extension has it inside: its background may fetch nothing late. */
+export const sealing = (): Promise<typeof import('./seal.ts')> =>
+  BROWSER === 'page' ? import(SEALING) : import('./seal.ts')
+const SEALING = '/assets/seal.js'
 
 /** Seconds that a text is kept, until a person chooses. */
 export const DEFAULT_EXPIRY = 3600
@@ -272,9 +282,14 @@ export async function writeHere({ writeKey, ...body }: Writing, memory = kept): 
 }
 
 async function sealedOf({ text, expiresIn, once }: Omit<Writing, 'writeKey'>, password: string) {
-  const { auth, ...sealed } = await seal(text, password, once).catch(refuse)
+  const { auth, ...sealed } = await sealing()
+    .then(({ seal }) => seal(text, password, once))
+    .catch(refuse)
   return { ...sealed, password: auth, expiresIn, once }
 }
+
+/** The seal that was heard of last, and of which text, so that another password need not ask for it again. */
+let heard: { place: string; seal: string; text?: undefined } = { place: '', seal: '' }
 
 /** The password itself is sent to no text that is sealed, and to no other before the person knows that it will be. */
 export async function loadHere({ code, password, take, isUnsealedKnown }: Loading): Promise<Loaded> {
@@ -284,33 +299,48 @@ export async function loadHere({ code, password, take, isUnsealedKnown }: Loadin
       call(server).api.load.post({ code, password, take }, request(LARGE_TEXT)),
       ({ text, expiresAt }) => typeof text === 'string' && Date.parse(expiresAt) > 0,
     )
-  let answer: Awaited<ReturnType<typeof ask>>
-  let text: string
-  try {
-    answer = await ask()
-    text = answer.text
-  } catch (problem) {
-    if (!(problem instanceof Problem) || problem.reason !== 'password_required') throw problem
-    const { seal } = problem.details
-    if (seal === undefined) {
-      if (password === undefined || !isUnsealedKnown) throw new Problem('not_sealed')
-      answer = await ask(password)
-      text = answer.text
-    } else {
-      if (!canSeal()) throw new Problem('seal_insecure')
-      if (password === undefined) throw problem
-      const { auth, open } = await unlock(password, seal).catch(refuse)
-      answer = await ask(auth)
-      text = await open(answer.text, answer.once).catch(refuse)
-    }
-    if (answer.seal !== seal) throw new Problem('seal_tampered')
+  const plain = async ({ text, seal, ...answer }: Awaited<ReturnType<typeof ask>>) => {
+    if (seal !== undefined) throw new Problem('seal_tampered')
+    return loaded(server, code, text, answer)
   }
-  if (answer.once) await forget({ server, code })
-  return { code, text, once: answer.once, expiresAt: Date.parse(answer.expiresAt) }
+  const place = `${server}/${code}`
+  const isHeard = password !== undefined && heard.place === place
+  const first = isHeard ? heard : await ask().catch(sealOf)
+  if (first.text !== undefined) return plain(first)
+  const { seal } = first
+  if (seal === undefined) {
+    if (password === undefined || !isUnsealedKnown) throw new Problem('not_sealed')
+    return plain(await ask(password))
+  }
+  if (!canSeal()) throw new Problem('seal_insecure')
+  heard = { place, seal }
+  if (password === undefined) throw new Problem('password_required', { seal })
+  const { unlock } = await sealing().catch(refuse)
+  const { auth, open } = await unlock(password, seal).catch(refuse)
+  const answer = await ask(auth)
+  if (answer.seal !== seal) throw new Problem('seal_tampered')
+  return loaded(server, code, await open(answer.text, answer.once).catch(refuse), answer)
 }
 
-function refuse(error: unknown): never {
-  throw error instanceof SealError ? new Problem(`seal_${error.reason}`) : error
+/** What is told of a text for want of its password: its seal, if it has one. Whatever else was thrown is thrown on. */
+function sealOf(problem: unknown): { seal?: string; text?: undefined } {
+  if (problem instanceof Problem && problem.reason === 'password_required') return { seal: problem.details.seal }
+  throw problem
+}
+
+async function loaded(
+  server: string,
+  code: string,
+  text: string,
+  { once, expiresAt }: { once: boolean; expiresAt: string },
+) {
+  if (once) await forget({ server, code })
+  return { code, text, once, expiresAt: Date.parse(expiresAt) }
+}
+
+/** An error that gives no reason is that of sealing's own file, which could not be fetched. */
+function refuse(error: SealError | TypeError): never {
+  throw new Problem(`seal_${'reason' in error ? error.reason : 'unavailable'}`)
 }
 
 /** Erases a text; that it is already gone is no problem. */

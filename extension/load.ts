@@ -6,6 +6,7 @@ import { button, element, input, isField, LONG_TEXT, reveal } from './elements.t
 import { putInto } from './field.ts'
 import { duration, fileSize, message, say } from './messages.ts'
 import { busy, complain, forgetMessage, forgetWait, tell } from './status.ts'
+import { SUGGESTED } from './suggest.ts'
 import { showTab } from './tabs.ts'
 import { linkIn, spelledHost, wantsMonospace } from './text-shape.ts'
 
@@ -133,6 +134,11 @@ function takePasted(text: string) {
   }
   forgetMessage()
   setCode(code)
+  // As a code is copied whose password was suggested.
+  const [, password] = /^\s*\S{4}\s+(\S+)\s*$/.exec(text) ?? []
+  if (!password || !SUGGESTED.test(password)) return
+  loadPassword.value = password
+  loadPasswordRow.hidden = false
 }
 
 loadCode.onbeforeinput = ({ inputType }) => {
@@ -300,7 +306,11 @@ async function forgetField() {
 }
 
 element('field-cancel').onclick = forgetField
-copyOnPress(button('copy-text'), () => loaded?.text, 'copiedText')
+copyOnPress(
+  button('copy-text'),
+  () => loaded?.text,
+  () => 'copiedText',
+)
 element('save-text').onclick = () => {
   if (!loaded) return
   const link = document.createElement('a')

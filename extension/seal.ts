@@ -77,10 +77,6 @@ export interface Unlocked {
   open(text: string, once: boolean): Promise<string>
 }
 
-/** Whether this browser can seal and open texts here: on plain http beyond localhost, none can. */
-export const canSeal = () =>
-  'subtle' in crypto && typeof WebAssembly === 'object' && typeof CompressionStream === 'function'
-
 /** Encrypts a text. Throws a `SealError`. */
 export async function seal(text: string, password: string, once: boolean): Promise<Sealed> {
   const packed = await pack(text)

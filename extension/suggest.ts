@@ -6,6 +6,9 @@ const SYLLABLES = 'ka ki ku ko ma mi mu mo na ni nu no pa pi pu po sa su so ta t
 /** Each of 27 syllables says 4.75 bits: 38 in all. */
 const LENGTH = 8
 
+/** What has the form of a suggestion. */
+export const SUGGESTED = new RegExp(`^(?:${SYLLABLES.join('|')}){${LENGTH}}$`)
+
 export function suggestPassword(): string {
   const password: string[] = []
   while (password.length < LENGTH) {

@@ -1,6 +1,7 @@
 /** The tab Write: a text and how it is to be kept; then its code, in every form in which it can be passed on. */
 import { askTwice, copyOnPress, showCopied } from './actions.ts'
 import {
+  canSeal,
   DEFAULT_EXPIRY,
   draft,
   history,
@@ -11,6 +12,7 @@ import {
   linkOf,
   now,
   Problem,
+  sealing,
   write,
 } from './api.ts'
 import { copy } from './clipboard.ts'
@@ -19,6 +21,7 @@ import { button, element, input, isField, LONG_TEXT, reveal, textArea } from './
 import { duration, fileSize, message, say } from './messages.ts'
 import { qrCode } from './qr.ts'
 import { busy, complain, forgetMessage, tell } from './status.ts'
+import { suggestPassword } from './suggest.ts'
 import { focusTab, showTab } from './tabs.ts'
 
 const writeText = textArea('write-text')
@@ -43,6 +46,9 @@ let written: Lent | undefined
 let listed: Lent[] = []
 /** Whether a password was typed that is gone with the page or popup: it is remembered nowhere, only that there was one. */
 let isPasswordLost = false
+/** The password that was suggested, and that of the code on show if it was that one: kept nowhere else. */
+let suggested = ''
+let writtenPassword: string | undefined
 
 /** Everything as it was when the popup was closed. */
 export async function restoreWrite() {
@@ -152,12 +158,28 @@ writeText.oninput = keepText
 writePassword.oninput = () => {
   forgetMessage('passwordAgain')
   keepPassword()
+  // Fetched while the person types.
+  if (canSeal()) sealing().catch(() => {})
+}
+// It stays until the text is sent, so that nothing moves away from under the pointer.
+writePassword.onfocus = () => {
+  say(element('write-seal').querySelector('span') as HTMLElement, canSeal() ? 'sealNote' : 'unsealedNote')
+  element('write-seal').hidden = false
+}
+button('suggest-password').onclick = () => {
+  const show = element('write-form').querySelector<HTMLElement>('[aria-controls=write-password][aria-pressed=false]')
+  show?.click()
+  writePassword.value = suggested = suggestPassword()
+  keepPassword()
+  tell('suggested')
+  writePassword.focus()
 }
 writeOnce.onchange = () => draft.set('once', writeOnce.checked || undefined)
 writeExpiry.onchange = () => draft.set('seconds', Number(writeExpiry.value))
 
 function forgetChoices() {
   writePassword.value = ''
+  element('write-seal').hidden = true
   keepPassword()
   writeOnce.checked = false
   void draft.set('once', undefined)
@@ -183,36 +205,42 @@ element('write-form').onsubmit = async (event) => {
     // Whoever then sends it without one means to.
     return keepPassword()
   }
-  const problem = await busy(button('write-submit'), 'writing', async () => {
-    const text = writeText.value
-    const lent = await write({
-      text,
-      expiresIn: Number(writeExpiry.value),
-      password: writePassword.value || undefined,
-      once: writeOnce.checked,
-      writeKey: writeKey.value.trim() || undefined,
-    })
-    writeKey.value = ''
-    writeKeyRow.hidden = true
-    // What was typed while it was being sent stays for the next.
-    if (writeText.value === text) setText('')
-    forgetChoices()
-    await showNew(lent)
-  })
+  const problem = await busy(
+    button('write-submit'),
+    writePassword.value && canSeal() ? 'sealing' : 'writing',
+    async () => {
+      const text = writeText.value
+      const password = writePassword.value || undefined
+      const lent = await write({
+        text,
+        expiresIn: Number(writeExpiry.value),
+        password,
+        once: writeOnce.checked,
+        writeKey: writeKey.value.trim() || undefined,
+      })
+      writeKey.value = ''
+      writeKeyRow.hidden = true
+      // What was typed while it was being sent stays for the next.
+      if (writeText.value === text) setText('')
+      forgetChoices()
+      await showNew(lent, password === suggested ? password : undefined)
+    },
+  )
   if (!(problem instanceof Problem) || problem.reason !== 'write_key_required') return
   writeKeyRow.hidden = false
   writeKey.select()
 }
 
 /** Shows the code of a text that was written this moment, and copies it where the browser lets us. */
-export async function showNew(lent: Lent) {
+export async function showNew(lent: Lent, password?: string) {
+  writtenPassword = password
   showInstead(lent, true)
   showTab('write')
   forgetMessage()
   reveal(element('written'), button('copy-code'))
-  if (!(await copy(lent.code))) return
+  if (!(await copy(toCopy() ?? ''))) return
   showCopied(button('copy-code'), 'copyCode', COPIED_BY_ITSELF)
-  tell('copiedCode')
+  tell(copiedCode())
 }
 
 function showWritten(isNew = false) {
@@ -235,8 +263,11 @@ function showWritten(isNew = false) {
   host.textContent = new URL(link).host
   element('written-link').replaceChildren(host, document.createElement('wbr'), `/#${written.code}`)
   element('written-qr').replaceChildren(qrCode(link))
-  element('written-password').hidden = !written.hasPassword
-  say(element('written-password'), written.isSealed ? 'writtenSealed' : 'writtenPassword')
+  const ifUnsealed = written.hasPassword ? 'writtenPassword' : 'writtenPlain'
+  say(element('written-seal'), written.isSealed ? 'writtenSealed' : ifUnsealed)
+  element('written-password').hidden = writtenPassword === undefined
+  const shown = element('written-password').querySelector('code')
+  if (shown) shown.textContent = writtenPassword ?? ''
   showTimeLeft()
 }
 
@@ -247,6 +278,7 @@ function showTimeLeft() {
 }
 
 function showInstead(lent: Lent | undefined, isNew = false) {
+  if (!isNew) writtenPassword = undefined
   written = lent
   showWritten(isNew)
   // Refused for want of room, it is still on show.
@@ -264,8 +296,16 @@ button('share').hidden = !('share' in navigator && matchMedia('(pointer: coarse)
 // That the person has closed the sheet is no problem.
 button('share').onclick = () => written && navigator.share({ url: linkOf(written) }).catch(() => {})
 
-copyOnPress(button('copy-code'), () => written?.code, 'copiedCode')
-copyOnPress(button('copy-link'), () => written && linkOf(written), 'copiedLink')
+/** The code, and behind it the password that was suggested for it. */
+const toCopy = () => written && [written.code, writtenPassword].filter(Boolean).join(' ')
+const copiedCode = () => (writtenPassword === undefined ? 'copiedCode' : 'copiedBoth')
+
+copyOnPress(button('copy-code'), toCopy, copiedCode)
+copyOnPress(
+  button('copy-link'),
+  () => written && linkOf(written),
+  () => 'copiedLink',
+)
 askTwice(button('erase'), () => written, hideWritten)
 
 function hideWritten() {

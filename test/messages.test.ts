@@ -3,6 +3,7 @@ import { expect, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ERRORS } from '../errors.ts'
+import type { Problem } from '../extension/api.ts'
 import { LANGUAGES, messagesPath } from '../extension/languages.ts'
 import { duration } from '../extension/messages.ts'
 
@@ -69,7 +70,19 @@ test('every error that the server can answer with has a message', () => {
 })
 
 test('every message is used', () => {
-  const errors = new Set([...Object.keys(ERRORS), 'offline', 'unreachable', 'local'].map((code) => `error_${code}`))
+  const sealing: Problem['reason'][] = [
+    'not_sealed',
+    'seal_insecure',
+    'seal_password',
+    'seal_text',
+    'seal_seal',
+    'seal_parameters',
+    'seal_tampered',
+    'seal_content',
+    'seal_unavailable',
+  ]
+  const reasons = [...Object.keys(ERRORS), 'offline', 'unreachable', 'local', ...sealing]
+  const errors = new Set(reasons.map((code) => `error_${code}`))
   const unused = keys.filter((key) => {
     const isError = [...errors].some((error) => key === error || key.startsWith(`${error}_`))
     return !isError && !new RegExp(`['"]${key}['"]|__MSG_${key}__`).test(sources)

@@ -306,7 +306,7 @@ for (const [kind, home, opener] of [
         const page = await open()
         const code = await write(page, 'for one', { once: true, password: 'right' })
         await page.click('#write-another')
-        await page.says(`li[data-code=${code}]`, /once\s*password/)
+        await page.says(`li[data-code=${code}]`, /once\s*sealed/)
         const said = await page.evaluate(() => [
           document.querySelector<HTMLElement>('.show-code')?.title,
           document.querySelector('#copy-code')?.getAttribute('aria-describedby'),

@@ -45,6 +45,16 @@ const STATES: Record<string, (page: Page) => Promise<unknown>> = {
       await press(page, '#write-another')
     }
   },
+  async suggested(page) {
+    await type(page, '#write-text', TEXT)
+    await page.focus('#write-password')
+    await press(page, '#suggest-password')
+    await told(page, 'suggested')
+    // The same in every picture.
+    await page.$eval('#write-password', (field) => {
+      ;(field as HTMLInputElement).value = 'kamasotohiponuya'
+    })
+  },
   asked: (page) => load(page, { password: PASSWORD }),
   async wrong(page) {
     await load(page, { password: PASSWORD })

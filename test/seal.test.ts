@@ -4,7 +4,7 @@ import { argon2Sync, createDecipheriv, hkdfSync } from 'node:crypto'
 import { inflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { fromBase64url, toBase64url } from '../extension/base64url.ts'
-import { canSeal, type SealError, seal, unlock } from '../extension/seal.ts'
+import { type SealError, seal, unlock } from '../extension/seal.ts'
 import { suggestPassword } from '../extension/suggest.ts'
 import fixture from './fixtures/seal-vectors.json' with { type: 'json' }
 
@@ -267,12 +267,6 @@ test('a worker that does not load, or that has too little memory, is an error th
     expect(await reason(seal('a', 'p', false))).toBe('unavailable')
   }
   URL.revokeObjectURL(failing)
-})
-
-test('a page that anybody on the way could change has no cryptography, and cannot seal', () => {
-  expect(canSeal()).toBe(true)
-  using _ = replaced('crypto', {})
-  expect(canSeal()).toBe(false)
 })
 
 /** Puts `value` in the place of what `name` means everywhere, until it goes out of scope. */

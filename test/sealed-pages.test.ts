@@ -3,7 +3,17 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from './support/browsers.ts'
 import { CHROMIUM } from './support/chromium.ts'
 import { FIREFOX } from './support/firefox.ts'
-import { askFor, describeIn, loadedText, openExtension, openPage, tells, write } from './support/homes.ts'
+import {
+  askFor,
+  describeIn,
+  isReady,
+  loadedText,
+  openExtension,
+  openPage,
+  tells,
+  write,
+  writtenCode,
+} from './support/homes.ts'
 import { type TestServer, testServer } from './support/server.ts'
 
 const TEXT = 'nobody else may read this'
@@ -84,16 +94,75 @@ describeIn(CHROMIUM, (chromium) => {
   test('a sealed text under another seal is not shown, and a wrong password says so', async () => {
     const page = await openPage(chromium(), recorded)
     const code = await write(page, TEXT, { password: PASSWORD })
-    expect(await page.text('#written-password')).toBe('sealed')
     const other = await openPage(chromium(), recorded)
     await askFor(other, code)
     await tells(other, 'error_password_required')
     await other.type('wrong', '#load-password')
     await other.click('#load-submit')
     await tells(other, 'error_wrong_password')
+    // What the text is sealed with is known by now.
+    requests = []
     server.query(`UPDATE text SET once = 1 WHERE code = '${code}'`)
     await other.fill('#load-password', PASSWORD)
     await other.click('#load-submit')
     await tells(other, 'error_seal_tampered')
+    expect(requests.filter((request) => request.includes('/api/load'))).toHaveLength(1)
+  })
+
+  test('it is said before a password is typed whether it stays here, and after the text is written whether it is sealed', async () => {
+    for (const page of [await openPage(chromium(), recorded), await openExtension(chromium(), recorded)]) {
+      await page.seesNo('#write-seal')
+      await page.click('#write-password')
+      await page.says('#write-seal', /never leaves this computer/)
+      await write(page, TEXT, { password: PASSWORD })
+      await page.says('#written-seal', /^sealed$/)
+      await page.click('#write-another')
+      await page.seesNo('#write-seal')
+      await write(page, TEXT)
+      await page.says('#written-seal', /^not sealed$/)
+    }
+  })
+
+  test('on plain http the password goes to the server, which is said before and after; what is sealed is opened elsewhere', async () => {
+    const sealed = await write(await openPage(chromium(), recorded), TEXT, { password: PASSWORD })
+    requests = []
+    const page = await chromium().open(recorded.url.replace('127.0.0.1', 'plain.test'))
+    await isReady(page)
+    await page.click('#write-password')
+    await page.says('#write-seal', /the server will see the password/)
+    const code = await write(page, TEXT, { password: PASSWORD })
+    await page.says('#written-seal', /password, not sealed/)
+    expect(requests.join('\n')).toContain(PASSWORD)
+    expect(await server.load(code, PASSWORD)).toBe(TEXT)
+    await askFor(page, sealed)
+    await tells(page, 'error_seal_insecure')
+  })
+
+  test('a password that is suggested is shown, copied behind the code, and taken from there where it is pasted', async () => {
+    const page = await openPage(chromium(), recorded)
+    await page.fill('#write-text', TEXT)
+    await page.click('#write-password')
+    await page.click('#suggest-password')
+    await tells(page, 'suggested')
+    const password = await page.evaluate(() => {
+      const { type, value } = document.querySelector('#write-password') as HTMLInputElement
+      return type === 'text' ? value : ''
+    })
+    expect(password).toMatch(/^[a-z]{16}$/)
+    await page.click('#write-submit')
+    const code = await writtenCode(page)
+    await tells(page, 'copiedBoth')
+    expect(await chromium().clipboard()).toBe(`${code} ${password}`)
+    await page.says('#written-password', new RegExp(password))
+    const other = await openPage(chromium(), recorded)
+    await other.click('#load-tab')
+    await other.fill('#load-code', `${code} ${password}`)
+    await other.press('Enter')
+    expect(await loadedText(other)).toBe(TEXT)
+    // Nothing keeps it: the code that is opened again stands alone.
+    await page.reload()
+    await isReady(page)
+    await page.says('#written-code', /./)
+    await page.seesNo('#written-password')
   })
 })

@@ -34,8 +34,10 @@ export class ChromiumPage extends Page {
       .on('request', (request) => this.requests.push(request.url()))
       .on('pageerror', (error) => problems.push(String(error)))
       .on('console', (message) => {
-        // The network's errors (a 404 of the API, a stopped server) are the page's to show, and tests look for that.
-        if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
+        // The network's errors (a 404 of the API, a stopped server) are the page's to show, and tests look for that. And on
+        // plain http Chromium tells of each header that holds only on https.
+        const isExpected = /^Failed to load resource|^The Cross-Origin-Opener-Policy header/.test(message.text())
+        if (message.type() === 'error' && !isExpected) {
           problems.push(message.text())
         }
       })
@@ -168,7 +170,7 @@ async function launch(program: string, { extension }: BrowserOptions): Promise<C
       '--disable-component-update',
       '--disable-sync',
       // Nothing outside of this machine.
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost',
+      '--host-resolver-rules=MAP plain.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost',
       // Caddy's are of its own making.
       '--ignore-certificate-errors',
     ],
