@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { NewText } from '../db/store.ts'
 import { ERRORS } from '../errors.ts'
+import { type Sealed, seal, type Unlocked, unlock } from '../extension/seal.ts'
 import { HOUR, hash, SECOND, type Stored, T, testApp, testStore, text } from './support/support.ts'
 
 const REST = 60
@@ -180,6 +181,133 @@ test('any sequence of operations keeps the invariant of the pool and agrees with
         now += REST * SECOND
       }
       real.checkInvariant(POOL)
+    }),
+    { numRuns: 40 },
+  )
+})
+
+/** A text, sealed and as it would be loaded. To derive a key takes half a second, so a few are made for all sequences. */
+interface SealedText {
+  text: string
+  password: string
+  once: boolean
+  sealed: Sealed
+  unlocked: Unlocked
+}
+
+interface SealedModel {
+  now: number
+  texts: Map<string, { of: SealedText; eraseToken: string; expiresAt: number }>
+}
+
+type Service = Awaited<ReturnType<typeof testApp>>
+
+/** Each is another client: locks are tested elsewhere. */
+let clients = 0
+const ask = (service: Service, path: string, body: object) =>
+  service.post(path, body, { 'x-client': `10.${(clients >> 16) & 255}.${(clients >> 8) & 255}.${clients++ & 255}` })
+
+class WriteSealed implements fc.AsyncCommand<SealedModel, Service> {
+  constructor(
+    readonly of: SealedText,
+    readonly expiresIn: number,
+  ) {}
+  check = () => true
+  async run(model: SealedModel, service: Service) {
+    const { sealed, once } = this.of
+    const { auth: password, ...rest } = sealed
+    const answer = await ask(service, '/api/write', { ...rest, password, once, expiresIn: this.expiresIn })
+    const { code, eraseToken } = (await answer.json()) as { code: string; eraseToken: string }
+    expect([answer.status, model.texts.has(code)]).toEqual([201, false])
+    model.texts.set(code, { of: this.of, eraseToken, expiresAt: model.now + this.expiresIn * SECOND })
+  }
+  toString = () => `write sealed, ${this.of.once ? 'once' : 'many'}, for ${this.expiresIn} s`
+}
+
+class LoadSealed implements fc.AsyncCommand<SealedModel, Service> {
+  constructor(
+    readonly at: number,
+    readonly key: 'right' | 'wrong' | 'password' | 'none',
+    readonly take: boolean,
+  ) {}
+  check = ({ texts }: SealedModel) => texts.size > 0
+  async run(model: SealedModel, service: Service) {
+    const [code, { of, expiresAt }] = [...model.texts][this.at % model.texts.size] as never as [
+      string,
+      { of: SealedText; expiresAt: number },
+    ]
+    const passwords = { right: of.unlocked.auth, wrong: 'A'.repeat(43), password: of.password, none: undefined }
+    const answer = await ask(service, '/api/load', { code, password: passwords[this.key], take: this.take })
+    const body = (await answer.json()) as { text: string; seal?: string; once: boolean; error?: { code: string } }
+    if (expiresAt <= model.now) {
+      model.texts.delete(code)
+      return expect(body.error?.code).toBe('not_found')
+    }
+    if (of.once && !this.take) return expect(body.error?.code).toBe('only_once')
+    if (this.key === 'none')
+      return expect(body.error).toMatchObject({ code: 'password_required', seal: of.sealed.seal })
+    if (this.key !== 'right') return expect(body.error).toMatchObject({ code: 'wrong_password', seal: of.sealed.seal })
+    expect([answer.status, body.seal, body.once]).toEqual([200, of.sealed.seal, of.once])
+    expect(await of.unlocked.open(body.text, body.once)).toBe(of.text)
+    if (of.once) model.texts.delete(code)
+  }
+  toString = () => `load(${this.at}) with ${this.key}${this.take ? '' : ', leaving it'}`
+}
+
+class EraseSealed implements fc.AsyncCommand<SealedModel, Service> {
+  constructor(readonly at: number) {}
+  check = ({ texts }: SealedModel) => texts.size > 0
+  async run(model: SealedModel, service: Service) {
+    const code = [...model.texts.keys()][this.at % model.texts.size] ?? ''
+    const { eraseToken = '', expiresAt = 0 } = model.texts.get(code) ?? {}
+    const { status } = await ask(service, '/api/erase', { code, eraseToken })
+    expect(status).toBe(expiresAt > model.now ? 204 : 404)
+    model.texts.delete(code)
+  }
+  toString = () => `erase(${this.at})`
+}
+
+test('any order of operations on sealed texts gives each to its password alone, and stores nothing readable', async () => {
+  const made = fc.sample(
+    fc.record({
+      text: fc.string({ unit: 'grapheme', minLength: 8, maxLength: 500 }),
+      password: fc.string({ unit: 'grapheme', minLength: 4, maxLength: 12 }),
+      once: fc.boolean(),
+    }),
+    6,
+  )
+  const texts: SealedText[] = []
+  for (const { text, password, once } of made) {
+    const sealed = await seal(text, password, once)
+    texts.push({ text, password, once, sealed, unlocked: await unlock(password, sealed.seal) })
+  }
+  await using service = await testApp()
+  const commands = fc.commands(
+    [
+      fc.tuple(fc.constantFrom(...texts), fc.integer({ min: 60, max: 300 })).map((args) => new WriteSealed(...args)),
+      fc
+        .tuple(fc.nat(), fc.constantFrom('right', 'wrong', 'password', 'none'), fc.boolean())
+        .map((args) => new LoadSealed(...args)),
+      fc.nat().map((at) => new EraseSealed(at)),
+      fc.integer({ min: 1, max: 200 }).map((seconds) => ({
+        check: () => true,
+        async run(model: SealedModel) {
+          service.clock.now = model.now += seconds * SECOND
+        },
+        toString: () => `wait(${seconds} s)`,
+      })),
+    ],
+    { maxCommands: 40 },
+  )
+  await fc.assert(
+    fc.asyncProperty(commands, async (sequence) => {
+      const model: SealedModel = { now: service.clock.now, texts: new Map() }
+      await fc.asyncModelRun(() => ({ model, real: service }), sequence)
+      const stored = JSON.stringify(service.query('SELECT body, password_hash FROM text'))
+      for (const { text, password, sealed } of texts) {
+        for (const secret of [text, password, sealed.auth])
+          expect(stored).not.toContain(JSON.stringify(secret).slice(1, -1))
+      }
     }),
     { numRuns: 40 },
   )
