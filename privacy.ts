@@ -28,7 +28,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       'Who can see it': [
         'Everyone who has the four letters, and the password where there is one. Four letters can be guessed by who tries very many: protect by a password whatever matters.',
-        'Whoever runs this server could read the texts in its database, and in its backups for as long as those are kept, unless they are sealed. A text that you write with a password on this page over HTTPS, or in the extension, is sealed in your browser, and only its password opens it. That does not help against a password that can be guessed, nor against a server that sends a changed page.',
+        'Whoever runs this server could read the texts in its database, and in its backups for as long as those are kept, unless they are sealed. A text that you write with a password on this page over HTTPS, or in the extension, is sealed in your browser, and only its password opens it. That does not help against a password that can be guessed, nor against a server that sends a changed page, nor against who reads along at either screen.',
         'Nobody else: no text or address is sold, given to others, used for advertising or analysed. There are no cookies, no trackers, and no requests to third parties.',
       ],
       'What is logged': [
@@ -53,7 +53,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       '누가 볼 수 있나요': [
         '네 글자를 아는 사람, 비밀번호가 있으면 그것까지 아는 사람입니다. 아주 많이 시도하면 네 글자는 추측될 수 있으니, 중요한 글에는 비밀번호를 거세요.',
-        '이 서버를 운영하는 사람은 데이터베이스와, 보관하는 동안의 백업에서 봉인되지 않은 글을 읽을 수 있습니다. HTTPS로 연 이 페이지나 확장 프로그램에서 비밀번호를 걸어 쓴 글은 브라우저에서 봉인되며, 그 비밀번호로만 열립니다. 추측할 수 있는 비밀번호나, 서버가 바꾼 페이지를 보내는 일은 봉인으로 막을 수 없습니다.',
+        '이 서버를 운영하는 사람은 데이터베이스와, 보관하는 동안의 백업에서 봉인되지 않은 글을 읽을 수 있습니다. HTTPS로 연 이 페이지나 확장 프로그램에서 비밀번호를 걸어 쓴 글은 브라우저에서 봉인되며, 그 비밀번호로만 열립니다. 추측할 수 있는 비밀번호나, 서버가 바꾼 페이지를 보내는 일, 어느 쪽 화면이든 곁에서 들여다보는 일은 봉인으로 막을 수 없습니다.',
         '그 밖에는 아무도 볼 수 없습니다. 글이나 주소를 팔거나 넘기거나 광고에 쓰거나 분석하지 않습니다. 쿠키도 추적기도 제3자에게 보내는 요청도 없습니다.',
       ],
       '무엇을 기록하나요': [
@@ -78,7 +78,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       誰が見られるか: [
         '四文字を知っている人、パスワードがあればそれも知っている人です。四文字は何度も試せば当てられることがあります。大切なものにはパスワードを付けてください。',
-        'このサーバーの運営者は、データベースと、保管しているあいだのバックアップの中の、封印されていないテキストを読むことができます。HTTPS で開いたこのページか拡張機能でパスワードを付けて書いたテキストは、ブラウザーの中で封印され、そのパスワードだけで開きます。推測できるパスワードや、改ざんされたページを送るサーバーに対しては、封印は役に立ちません。',
+        'このサーバーの運営者は、データベースと、保管しているあいだのバックアップの中の、封印されていないテキストを読むことができます。HTTPS で開いたこのページか拡張機能でパスワードを付けて書いたテキストは、ブラウザーの中で封印され、そのパスワードだけで開きます。推測できるパスワードや、改ざんされたページを送るサーバー、どちらかの画面をのぞき見る人に対しては、封印は役に立ちません。',
         'ほかの誰も見られません。テキストやアドレスを売ったり、渡したり、広告に使ったり、分析したりしません。クッキーも追跡も、第三者へのリクエストもありません。',
       ],
       何を記録するか: [
@@ -103,7 +103,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       谁能看到: [
         '知道四个字母的人；设有密码时，还要知道密码。四个字母经大量尝试可能被猜中，重要内容请设置密码。',
-        '这台服务器的运营者可以读取数据库中未加封的文本，以及保留期间备份中的未加封文本。在通过 HTTPS 打开的本页面或扩展中设了密码的文本会在您的浏览器中加封，只有该密码能打开。加封防不住可被猜中的密码，也防不住服务器发送被改动的页面。',
+        '这台服务器的运营者可以读取数据库中未加封的文本，以及保留期间备份中的未加封文本。在通过 HTTPS 打开的本页面或扩展中设了密码的文本会在您的浏览器中加封，只有该密码能打开。加封防不住可被猜中的密码，也防不住服务器发送被改动的页面，或有人在任一屏幕旁偷看。',
         '除此之外没有人能看到。文本和地址不会被出售、转交、用于广告或分析。没有 Cookie，没有跟踪器，也没有发往第三方的请求。',
       ],
       记录什么: [
