@@ -55,6 +55,8 @@ export interface Loaded {
   once: boolean
   /** Milliseconds since 1970 by the server's clock. */
   expiresAt: number
+  /** Whether it was given without any password. */
+  isOpen?: boolean
 }
 
 /** The field of a page that waits for a text. */
@@ -306,7 +308,7 @@ export async function loadHere({ code, password, take, isUnsealedKnown }: Loadin
   const place = `${server}/${code}`
   const isHeard = password !== undefined && heard.place === place
   const first = isHeard ? heard : await ask().catch(sealOf)
-  if (first.text !== undefined) return plain(first)
+  if (first.text !== undefined) return { ...(await plain(first)), isOpen: true }
   const { seal } = first
   if (seal === undefined) {
     if (password === undefined || !isUnsealedKnown) throw new Problem('not_sealed')
@@ -317,7 +319,13 @@ export async function loadHere({ code, password, take, isUnsealedKnown }: Loadin
   if (password === undefined) throw new Problem('password_required', { seal })
   const { unlock } = await sealing().catch(refuse)
   const { auth, open } = await unlock(password, seal).catch(refuse)
-  const answer = await ask(auth)
+  const answer = await ask(auth).catch((problem: Problem) => {
+    // Under the code is another text by now, whose password was not tried.
+    const isOther = isHeard && problem.reason === 'wrong_password' && problem.details.seal !== seal
+    if (!isOther) throw problem
+    heard = { place: '', seal: '' }
+  })
+  if (!answer) return loadHere({ code, password, take, isUnsealedKnown })
   if (answer.seal !== seal) throw new Problem('seal_tampered')
   return loaded(server, code, await open(answer.text, answer.once).catch(refuse), answer)
 }

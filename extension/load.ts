@@ -134,11 +134,16 @@ function takePasted(text: string) {
   }
   forgetMessage()
   setCode(code)
-  // As a code is copied whose password was suggested.
-  const [, password] = /^\s*\S{4}\s+(\S+)\s*$/.exec(text) ?? []
-  if (!password || !SUGGESTED.test(password)) return
+  const password = suggestedIn(text)
+  if (!password) return
   loadPassword.value = password
   loadPasswordRow.hidden = false
+}
+
+/** The password behind the code, in what is copied of a text whose password was suggested. */
+function suggestedIn(text: string) {
+  const [, code = '', password = ''] = /^\s*(\S+)\s+(\S+)\s*$/.exec(text) ?? []
+  return isCode(code) && SUGGESTED.test(password) ? password : undefined
 }
 
 loadCode.onbeforeinput = ({ inputType }) => {
@@ -186,7 +191,8 @@ export function takePastedCode(event: ClipboardEvent) {
   // A part of a code goes where the caret is.
   if (isHere ? /^\s*[A-Za-z]{0,3}\s*$/.test(pasted) : isElsewhere) return
   // A text may hold a word of four letters; what is nothing but a code, or a link to one, is no text.
-  const isText = !readCode(pasted) || (/\S\s+\S/.test(pasted) && !isCode(plain(pasted).replace(/\s/g, '')))
+  const isCodeAlone = !/\S\s+\S/.test(pasted) || isCode(plain(pasted).replace(/\s/g, '')) || suggestedIn(pasted)
+  const isText = !readCode(pasted) || !isCodeAlone
   if (!isHere && isText && element('write-form').offsetParent !== null) return
   event.preventDefault()
   loadCode.focus()
@@ -223,7 +229,7 @@ async function loadText(take: boolean) {
     const text = await load({ code, password: password || undefined, take, isUnsealedKnown }).catch((thrown) => {
       if (isMeant()) throw thrown
     })
-    if (text && isMeant()) await showText(text)
+    if (text && isMeant()) await showText(text, password !== '' && text.isOpen)
     else forgetMessage()
   })
   if (code !== typedLetters()) {
@@ -232,7 +238,11 @@ async function loadText(take: boolean) {
   }
   if (!(problem instanceof Problem)) return
   if (isPressed && (problem.reason === 'only_once' || pressedWith !== password)) return loadText(true)
-  if (problem.reason === 'not_sealed') unsealed = code
+  if (problem.reason === 'not_sealed') {
+    unsealed = code
+    // A second press, of a double click or of Enter that is held, must not send what was there before anybody could read.
+    loadPassword.value = ''
+  }
   if (problem.reason === 'not_sealed' || problem.reason.includes('password')) {
     loadPasswordRow.hidden = false
     loadPassword.select()
@@ -241,13 +251,15 @@ async function loadText(take: boolean) {
   if (problem.reason === 'not_found') loadCode.focus()
 }
 
-async function showText(text: Loaded) {
+async function showText(text: Loaded, isPasswordUnused = false) {
   loaded = text
   putCode(text.code)
   forgetMessage()
   showTab('load')
   reveal(element('loaded'), button('copy-text'))
-  tell('textIsHere')
+  // What was to be sealed may have been replaced by who has the server.
+  if (isPasswordUnused) complain('passwordUnused')
+  else tell('textIsHere')
   await fillField(text.text)
 }
 

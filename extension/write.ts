@@ -249,6 +249,9 @@ function showWritten(isNew = false) {
   for (const item of document.querySelectorAll<HTMLElement>('#history li')) {
     item.classList.toggle('on-show', item.dataset.code === written?.code)
   }
+  element('written-password').hidden = writtenPassword === undefined
+  const shown = element('written-password').querySelector('code')
+  if (shown) shown.textContent = writtenPassword ?? ''
   if (!written) return
   const link = linkOf(written)
   showCode(element('written-code'), written.code, isNew)
@@ -265,9 +268,6 @@ function showWritten(isNew = false) {
   element('written-qr').replaceChildren(qrCode(link))
   const ifUnsealed = written.hasPassword ? 'writtenPassword' : 'writtenPlain'
   say(element('written-seal'), written.isSealed ? 'writtenSealed' : ifUnsealed)
-  element('written-password').hidden = writtenPassword === undefined
-  const shown = element('written-password').querySelector('code')
-  if (shown) shown.textContent = writtenPassword ?? ''
   showTimeLeft()
 }
 

@@ -17,7 +17,8 @@ import {
 import { type TestServer, testServer } from './support/server.ts'
 
 const TEXT = 'nobody else may read this'
-const PASSWORD = 'kakikukotomapa'
+/** It has the form of one that is suggested. */
+const PASSWORD = 'kakikukotomapasu'
 
 let server: TestServer
 let recorder: Bun.Server<undefined>
@@ -91,6 +92,47 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await loadedText(page)).toBe(TEXT)
   })
 
+  test('a password that was pasted with the code is sent to an unsealed text by no second press', async () => {
+    const code = await server.write(TEXT, { password: PASSWORD })
+    const page = await openPage(chromium(), recorded)
+    requests = []
+    await page.click('#load-tab')
+    await page.fill('#load-code', `${code} ${PASSWORD}`)
+    await page.press('Enter')
+    await tells(page, 'error_not_sealed')
+    await page.press('Enter')
+    await page.click('#load-submit')
+    await page.until('both presses to be answered', () => !document.querySelector('[aria-busy]'))
+    expect(requests.join('\n')).not.toContain(PASSWORD)
+    await page.type(PASSWORD, '#load-password')
+    await page.click('#load-submit')
+    expect(await loadedText(page)).toBe(TEXT)
+  })
+
+  test('a password that was pasted and not asked for is said to be unused', async () => {
+    const page = await openPage(chromium(), recorded)
+    await page.click('#load-tab')
+    await page.fill('#load-code', `${await server.write('forged')} ${PASSWORD}`)
+    await page.press('Enter')
+    expect(await loadedText(page)).toBe('forged')
+    await tells(page, 'passwordUnused')
+  })
+
+  test('a code that another sealed text has meanwhile is opened by the password of that one, at once', async () => {
+    const page = await openPage(chromium(), recorded)
+    const code = await write(page, TEXT, { password: 'of the first' })
+    const reader = await openPage(chromium(), recorded)
+    await askFor(reader, code)
+    await tells(reader, 'error_password_required')
+    await page.click('#write-another')
+    const other = await write(page, 'the second', { password: PASSWORD })
+    server.query(`UPDATE text SET code = 'gone' WHERE code = '${code}'`)
+    server.query(`UPDATE text SET code = '${code}' WHERE code = '${other}'`)
+    await reader.type(PASSWORD, '#load-password')
+    await reader.click('#load-submit')
+    expect(await loadedText(reader)).toBe('the second')
+  })
+
   test('a sealed text under another seal is not shown, and a wrong password says so', async () => {
     const page = await openPage(chromium(), recorded)
     const code = await write(page, TEXT, { password: PASSWORD })
@@ -159,10 +201,32 @@ describeIn(CHROMIUM, (chromium) => {
     await other.fill('#load-code', `${code} ${password}`)
     await other.press('Enter')
     expect(await loadedText(other)).toBe(TEXT)
+    // Also where no field has the focus; the box, which is remembered, is no place for a password.
+    const third = await openPage(chromium(), recorded)
+    await third.evaluate((text) => {
+      const clipboardData = new DataTransfer()
+      clipboardData.setData('text', text)
+      document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }))
+    }, `${code} ${password}`)
+    await third.until('the code to be taken', () => (document.querySelector('#load-code') as HTMLInputElement).value)
+    expect(await third.text('#write-text')).toBe('')
     // Nothing keeps it: the code that is opened again stands alone.
     await page.reload()
     await isReady(page)
     await page.says('#written-code', /./)
     await page.seesNo('#written-password')
+  })
+
+  test('a suggested password leaves the page with the code that it was suggested for', async () => {
+    const page = await openPage(chromium(), recorded)
+    await page.fill('#write-text', TEXT)
+    await page.click('#write-password')
+    await page.click('#suggest-password')
+    await page.click('#write-submit')
+    await writtenCode(page)
+    const shown = () => page.evaluate(() => document.querySelector('#written-password code')?.textContent)
+    expect(await shown()).not.toBe('')
+    await page.click('#write-another')
+    expect(await shown()).toBe('')
   })
 })
