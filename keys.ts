@@ -9,7 +9,7 @@ const GUESSING =
   'Too many wrong write keys, or codes without a text, came from your network address, as from someone who guesses. ' +
   'Writing, loading and erasing are paused for everyone who shares this address.'
 
-/** Makes what admits a request that writes: any, or where there are write keys one that brings one of them. */
+/** Makes the check of a request that writes. Where there are write keys it has to bring one, or is refused: `write_key_required`. */
 export function createWriteCheck(settings: Settings, guard: Guard, watch?: Watch) {
   const digestOf = (key: string) => hash('sha256', key, 'buffer')
   const keys = writeKeysOf(settings.WRITE_KEYS).map(([name, key]) => ({ name, digest: digestOf(key) }))
