@@ -30,13 +30,17 @@ export function showCopied(copyButton: HTMLButtonElement, label: MessageKey, mil
 }
 
 /** Copies what `find` finds when `copyButton` is pressed. The button itself says so too: in a long list the line is out of view. */
-export function copyOnPress(copyButton: HTMLButtonElement, find: () => string | undefined, done: () => MessageKey) {
+export function copyOnPress(
+  copyButton: HTMLButtonElement,
+  find: () => string | undefined,
+  done: MessageKey | (() => MessageKey),
+) {
   const label = copyButton.dataset.say as MessageKey
   copyButton.onclick = async () => {
     const text = find()
     if (text === undefined) return
     if (!(await copy(text))) return complain('copyFailed')
-    tell(done())
+    tell(typeof done === 'function' ? done() : done)
     showCopied(copyButton, label)
   }
 }

@@ -36,11 +36,7 @@ function historyItem(lent: Lent): HTMLLIElement {
   const copyButton = document.createElement('button')
   copyButton.className = 'quiet'
   say(copyButton, 'copyText')
-  copyOnPress(
-    copyButton,
-    () => lent.code,
-    () => 'copiedCode',
-  )
+  copyOnPress(copyButton, () => lent.code, 'copiedCode')
   const eraseButton = document.createElement('button')
   eraseButton.className = 'quiet danger'
   say(eraseButton, 'erase')

@@ -318,11 +318,7 @@ async function forgetField() {
 }
 
 element('field-cancel').onclick = forgetField
-copyOnPress(
-  button('copy-text'),
-  () => loaded?.text,
-  () => 'copiedText',
-)
+copyOnPress(button('copy-text'), () => loaded?.text, 'copiedText')
 element('save-text').onclick = () => {
   if (!loaded) return
   const link = document.createElement('a')

@@ -301,11 +301,7 @@ const toCopy = () => written && [written.code, writtenPassword].filter(Boolean).
 const copiedCode = () => (writtenPassword === undefined ? 'copiedCode' : 'copiedBoth')
 
 copyOnPress(button('copy-code'), toCopy, copiedCode)
-copyOnPress(
-  button('copy-link'),
-  () => written && linkOf(written),
-  () => 'copiedLink',
-)
+copyOnPress(button('copy-link'), () => written && linkOf(written), 'copiedLink')
 askTwice(button('erase'), () => written, hideWritten)
 
 function hideWritten() {
