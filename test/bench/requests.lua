@@ -1,5 +1,5 @@
 -- What wrk sends and what it checks. BODY is what is posted (without it: GET), WRITE what every tenth request posts instead,
--- CODES a file of codes to load in turn, EXPECT the whole body that must come back, CLIENTS=1 a new client each time,
+-- WRITTEN what the answer to a write must have in it where it is not ours, CODES a file of codes to load in turn, EXPECT the whole body that must come back, CLIENTS=1 a new client each time,
 -- SPREAD how many clients take turns.
 local body, write, expect = os.getenv('BODY'), os.getenv('WRITE'), os.getenv('EXPECT')
 local codes, count = {}, 0
@@ -46,6 +46,7 @@ end
 function response(status, _, answer)
   local right
   if status == 200 then right = expect == nil or answer == expect
+  elseif os.getenv('WRITTEN') then right = status == 201 and answer:find(os.getenv('WRITTEN'), 1, true)
   else right = status == 201 and answer:find('^{"code":"%a%a%a%a","expiresAt":"[^"]+","eraseToken":"[%w_-]+"}$') end
   if not right then
     bad = bad + 1
