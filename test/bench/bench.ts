@@ -129,19 +129,24 @@ interface Measured extends Rates {
   requests: number
 }
 
-/** Drives `url` with wrk, or with autocannon where that is missing. Throws where a single answer was wrong or missing. */
+/**
+ * Drives `url` with wrk, or with autocannon where that is missing. Throws where a single answer was wrong or missing.
+ * @param tolerated the share of answers that may be
+ */
 async function drive(
   url: string,
   {
     connections = 32,
     seconds = SECONDS,
+    tolerated = 0,
     ...env
-  }: { connections?: number; seconds?: number } & Record<string, string | number>,
+  }: { connections?: number; seconds?: number; tolerated?: number } & Record<string, string | number>,
 ): Promise<Measured> {
   const { failed, ...measured } = Bun.which('wrk')
     ? await wrk(url, connections, seconds, env)
     : await autocannon(url, connections, seconds, env)
-  if (failed > 0 || measured.requests === 0) throw new Error(`The run is void: ${failed} failed at ${url}`)
+  if (failed > tolerated * measured.requests || measured.requests === 0)
+    throw new Error(`The run is void: ${failed} failed at ${url}`)
   return measured
 }
 
@@ -269,7 +274,8 @@ async function measureWrites() {
       : ([
           ['1 kB', 1000, [32]],
           ['100 kB', 100_000, [32]],
-          ['1 MiB', 1_048_576, [32]],
+          // One client may have 16 MiB under way.
+          ['1 MiB', 1_048_576, [8]],
         ] as const)),
   ] as const) {
     const file = join(home, `${bytes}.json`)
@@ -368,7 +374,8 @@ Require all granted
     ]) {
       const rates: [number[], number[]] = [[], []]
       for (let pair = 0; pair <= PAIRS; pair++) {
-        const [one, other] = [await drive(ours, how), await drive(asked, how)]
+        // Apache sometimes closes a connection on which a request is under way.
+        const [one, other] = [await drive(ours, how), await drive(asked, { ...how, tolerated: 0.001 })]
         if (pair === 0) continue // It warms up.
         rates[0].push(one.rate)
         rates[1].push(other.rate)
