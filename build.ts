@@ -37,33 +37,26 @@ const ROBOTS = 'User-agent: *\nAllow: /$\nAllow: /assets/\nDisallow: /\n'
 const ADDRESSES: Record<string, string> = {
   // Browsers know the service worker by it, and its folder is what it may serve.
   offline: '/offline.js',
-  // Asked for with the first password: a page that was opened before the server was updated must still find them. They
-  // are not kept for when there is no network, since then there is nothing to seal for.
+  // Asked for when there is something to seal: a page that was opened before the server was updated must still find them.
+  // They are not kept for when there is no network, since then there is nothing to seal for.
   seal: '/assets/seal.js',
   argon2: '/assets/argon2.js',
+  hpke: '/assets/hpke.js',
+}
+
+/** A library would fall back on Node's `crypto`, which no browser has, and whose stand-in weighs more than all else. */
+const WITHOUT_NODE: Bun.BunPlugin = {
+  name: 'without-node',
+  setup: (build) => void build.onResolve({ filter: /^crypto$/ }, ({ path }) => ({ path, external: true })),
 }
 
 /** Every file of the web page. Runs as a macro, where `Bun.build` is forbidden: hence the child process. */
 export function bundlePage(): PageFile[] {
   const out = mkdtempSync(join(tmpdir(), 'extextcloud-'))
   try {
-    const naming = ['entry', 'chunk', 'asset'].map((kind) => `--${kind}-naming=[name]-[hash].[ext]`)
-    const entries = ['popup.html', 'offline.ts', 'seal.ts', 'argon2.ts'].map((name) => join(SOURCE, name))
-    const { success, stderr } = Bun.spawnSync(
-      [
-        process.execPath,
-        'build',
-        ...entries,
-        '--minify',
-        '--external=/assets/*',
-        '--public-path=/assets/',
-        `--outdir=${out}`,
-        '--define',
-        'BROWSER="page"',
-        ...naming,
-      ],
-      { env: { ...process.env, NODE_ENV: 'production' } },
-    )
+    const { success, stderr } = Bun.spawnSync([process.execPath, join(import.meta.dir, 'build.ts'), 'page', out], {
+      env: { ...process.env, NODE_ENV: 'production' },
+    })
     if (!success) throw new Error(`The page could not be bundled: ${stderr}`)
 
     const bundled = readdirSync(out).map((name) => {
@@ -95,6 +88,20 @@ export function bundlePage(): PageFile[] {
   } finally {
     rmSync(out, { recursive: true })
   }
+}
+
+async function bundleInto(out: string) {
+  const name = '[name]-[hash].[ext]'
+  await Bun.build({
+    entrypoints: ['popup.html', 'offline.ts', 'seal.ts', 'argon2.ts', 'hpke.ts'].map((name) => join(SOURCE, name)),
+    outdir: out,
+    naming: { entry: name, chunk: name, asset: name },
+    publicPath: '/assets/',
+    external: ['/assets/*'],
+    plugins: [WITHOUT_NODE],
+    define: { BROWSER: '"page"' },
+    minify: true,
+  })
 }
 
 const minifiedJson = (path: string) => JSON.stringify(JSON.parse(readFileSync(join(SOURCE, path), 'utf8')))
@@ -140,6 +147,7 @@ export async function buildExtension(browser: keyof typeof BROWSERS, out: string
     outdir: out,
     naming: '[name].[ext]',
     external: ['/assets/*'],
+    plugins: [WITHOUT_NODE],
     define: { SERVER_URL: JSON.stringify(server), BROWSER: JSON.stringify(browser) },
     minify: { syntax: true },
   })
@@ -192,6 +200,8 @@ async function buildExtensions() {
 
 if (import.meta.main) {
   const targets = process.argv.slice(2)
-  if (targets.length === 0) await Promise.all([buildExecutable(), buildExtensions()])
-  for (const target of targets) await buildExecutable(target === 'executable' ? undefined : target)
+  // For `bundlePage`.
+  if (targets[0] === 'page') await bundleInto(String(targets[1]))
+  else if (targets.length === 0) await Promise.all([buildExecutable(), buildExtensions()])
+  else for (const target of targets) await buildExecutable(target === 'executable' ? undefined : target)
 }

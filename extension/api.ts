@@ -4,7 +4,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { App } from '../index.ts'
 import { isCode } from './code.ts'
 import type { Language } from './languages.ts'
-import type { SealError, SealReason } from './seal.ts'
+import type { SealError, SealReason } from './pack.ts'
 
 export const isExtension = location.protocol.endsWith('-extension:')
 

@@ -1,7 +1,7 @@
 /** Suggests a password that can be said aloud: a speaker of Korean, English, Japanese or Chinese hears the letters that were meant. */
 
 /** No sounds that one of the four mixes up or lacks: l and r, b and p, f and h, si and shi, tu and tsu, yu and wi, and e. */
-const SYLLABLES = 'ka ki ku ko ma mi mu mo na ni nu no pa pi pu po sa su so ta to ha hi ho ya yo wa'.split(' ')
+export const SYLLABLES = 'ka ki ku ko ma mi mu mo na ni nu no pa pi pu po sa su so ta to ha hi ho ya yo wa'.split(' ')
 
 /** Each of 27 syllables says 4.75 bits: 38 in all. */
 const LENGTH = 8

@@ -4,7 +4,8 @@ import { argon2Sync, createDecipheriv, hkdfSync } from 'node:crypto'
 import { inflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { fromBase64url, toBase64url } from '../extension/base64url.ts'
-import { type SealError, seal, unlock } from '../extension/seal.ts'
+import type { SealError } from '../extension/pack.ts'
+import { seal, unlock } from '../extension/seal.ts'
 import { suggestPassword } from '../extension/suggest.ts'
 import fixture from './fixtures/seal-vectors.json' with { type: 'json' }
 

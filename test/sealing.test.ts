@@ -2,7 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { buildExtension } from '../build.ts'
-import type { SealError, Sealed, Unlocked } from '../extension/seal.ts'
+import type { SealError } from '../extension/pack.ts'
+import type { Sealed, Unlocked } from '../extension/seal.ts'
 import fixture from './fixtures/seal-vectors.json' with { type: 'json' }
 import type { Browser, Kind, Page } from './support/browsers.ts'
 import { CHROMIUM } from './support/chromium.ts'
