@@ -191,7 +191,7 @@ export function createApp(
         },
       )
 
-      .use(createReceive(texts, who, parsers, waiting, (request, seconds) => server?.timeout(request, seconds)))
+      .use(createReceive(texts, who, parsers, (request, seconds) => server?.timeout(request, seconds)))
       .use(createRaw(texts, guard, settings, who, parsers))
       // What costs little has a limit of its own, far above a person's. The limiter could look at cookies: outside of a
       // group Elysia would parse them for every route.

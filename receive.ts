@@ -7,7 +7,6 @@ import type { Parsers } from './parsers.ts'
 import { PLAIN_TEXT } from './request.ts'
 import { code, eraseToken, expiresAt, fields, publicKey, receiveToken, seal } from './schemas.ts'
 import type { Texts } from './texts.ts'
-import type { Waiting } from './waiting.ts'
 
 /** Seconds that the server lets an answer be silent: longer than any wait, and as long as it takes. */
 const WAIT_SILENCE = 60
@@ -20,27 +19,9 @@ export function createReceive(
   texts: Texts,
   who: (request: Request) => string,
   parsers: Parsers,
-  waiting: Waiting,
   allowSilence: (request: Request, seconds: number) => void,
 ) {
   const iso = (time: number) => new Date(time).toISOString()
-
-  /** The code at once, and the text when it is there; breaks off where none comes, so that nobody takes the end for a text's. */
-  async function* receive(client: string, request: Request): AsyncGenerator<string, undefined> {
-    const lent = await texts.receive(client, null)
-    try {
-      yield `${lent.code}\n`
-      while (!waiting.isOver && !request.signal.aborted) {
-        const received = await texts.wait(client, lent, request.signal)
-        if (!received) continue
-        yield received.text
-        return
-      }
-      throw new Error('Nobody has written a text')
-    } finally {
-      await texts.endWaiting(client, lent)
-    }
-  }
 
   return new Elysia()
     .use(parsers)
@@ -131,13 +112,15 @@ export function createReceive(
       async ({ body, request, set }) => {
         if (body !== '') throw invalid('body', 'Must be empty: the text is what somebody else writes.')
         allowSilence(request, ANY_SILENCE)
-        const parts = receive(who(request), request)
+        const parts = texts.receiveHere(who(request), request.signal)
         const { value: code } = await parts.next() // Here, so that a refusal is answered as one.
         const stream = new ReadableStream<string>({
           start: (stream) => stream.enqueue(code ?? ''),
           async pull(stream) {
-            const { value: text } = await parts.next()
-            if (text === undefined) stream.close()
+            const { value: text, done } = await parts.next()
+            // Breaks off where no text came, so that nobody takes the end for an empty one's.
+            if (done && text !== 'all') stream.error()
+            else if (done) stream.close()
             else stream.enqueue(text)
           },
           cancel: async () => void (await parts.return(undefined)),

@@ -100,6 +100,71 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, wait
     return expiresAt
   }
 
+  /** Takes a code to wait under for a text, which is given to the receive token alone. */
+  async function receive(client: string, publicKey: string | null) {
+    await guard.admitWrite(client, 0)
+    const expiresAt = await guard.admitReceiving(client)
+    try {
+      const receiveToken = randomBytes(16).toString('base64url')
+      const receiveTokenHash = sha256(receiveToken)
+      const kept = { receiveTokenHash, publicKey, eraseTokenHash: receiveTokenHash, expiresAt }
+      const empty = { body: '', passwordHash: null, seal: null, once: false, writer: writerOf(client) }
+      const code = await store.write({ ...empty, ...kept }, now())
+      return { code, receiveToken, expiresAt }
+    } catch (error) {
+      await guard.endReceiving(client, expiresAt).catch(() => {})
+      throw error
+    }
+  }
+
+  /** The text that came under a code, as often as it is asked for; undefined where none has come after a while, or `signal` says that the client has gone. */
+  async function wait(client: string, { code, receiveToken }: Awaited, signal: AbortSignal) {
+    const receiveTokenHash = sha256(receiveToken)
+    const isMine = (found: LentText | undefined) => found?.receiveTokenHash?.equals(receiveTokenHash) === true
+    let found: LentText | undefined = await find(client, code)
+    if (!isMine(found)) throw await guard.miss(client, code)
+    if (found.body === '') {
+      const look = async () => {
+        found = await store.load(code, now())
+        return !isMine(found) || found?.body !== ''
+      }
+      await waiting.until(code, found.expiresAt - now(), signal, look)
+      if (signal.aborted) return
+      await look()
+    }
+    if (!found || !isMine(found) || found.body === '') return
+    store.countLoad(found, now())
+    return { text: found.body, seal: found.seal ?? undefined }
+  }
+
+  /** Ends the waiting under a code, and deletes the text that came. That there is none is no error, nor does it tell anything. */
+  async function endWaiting(client: string, { code, receiveToken }: Awaited) {
+    const receiveTokenHash = sha256(receiveToken)
+    const found = await store.load(code, now())
+    if (!found?.receiveTokenHash?.equals(receiveTokenHash)) return
+    if (await store.erase(code, receiveTokenHash, now())) await guard.endReceiving(client, found.expiresAt)
+    waiting.wake(code)
+  }
+
+  /**
+   * The code at once, and the text when it is there, after which it is gone. Returns `all` once both were taken, nothing
+   * where no text came.
+   */
+  async function* receiveHere(client: string, signal: AbortSignal): AsyncGenerator<string, 'all' | undefined> {
+    const lent = await receive(client, null)
+    try {
+      yield `${lent.code}\n`
+      while (now() < lent.expiresAt && !waiting.isOver && !signal.aborted) {
+        const received = await wait(client, lent, signal)
+        if (!received) continue
+        yield received.text
+        return 'all'
+      }
+    } finally {
+      await endWaiting(client, lent)
+    }
+  }
+
   return {
     async write(
       client: string,
@@ -215,50 +280,9 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, wait
       return { state, loads, lastLoadedAt, expiresAt } as const
     },
 
-    /** Takes a code to wait under for a text, which is given to the receive token alone. */
-    async receive(client: string, publicKey: string | null) {
-      await guard.admitWrite(client, 0)
-      const expiresAt = await guard.admitReceiving(client)
-      try {
-        const receiveToken = randomBytes(16).toString('base64url')
-        const receiveTokenHash = sha256(receiveToken)
-        const kept = { receiveTokenHash, publicKey, eraseTokenHash: receiveTokenHash, expiresAt }
-        const empty = { body: '', passwordHash: null, seal: null, once: false, writer: writerOf(client) }
-        const code = await store.write({ ...empty, ...kept }, now())
-        return { code, receiveToken, expiresAt }
-      } catch (error) {
-        await guard.endReceiving(client, expiresAt).catch(() => {})
-        throw error
-      }
-    },
-
-    /** The text that came under a code, as often as it is asked for; undefined where none has come after a while, or `signal` says that the client has gone. */
-    async wait(client: string, { code, receiveToken }: Awaited, signal: AbortSignal) {
-      const receiveTokenHash = sha256(receiveToken)
-      const isMine = (found: LentText | undefined) => found?.receiveTokenHash?.equals(receiveTokenHash) === true
-      let found: LentText | undefined = await find(client, code)
-      if (!isMine(found)) throw await guard.miss(client, code)
-      if (found.body === '') {
-        const look = async () => {
-          found = await store.load(code, now())
-          return !isMine(found) || found?.body !== ''
-        }
-        await waiting.until(code, found.expiresAt - now(), signal, look)
-        if (signal.aborted) return
-        await look()
-      }
-      if (!found || !isMine(found) || found.body === '') return
-      store.countLoad(found, now())
-      return { text: found.body, seal: found.seal ?? undefined }
-    },
-
-    /** Ends the waiting under a code, and deletes the text that came. That there is none is no error, nor does it tell anything. */
-    async endWaiting(client: string, { code, receiveToken }: Awaited) {
-      const receiveTokenHash = sha256(receiveToken)
-      const found = await store.load(code, now())
-      if (!found?.receiveTokenHash?.equals(receiveTokenHash)) return
-      if (await store.erase(code, receiveTokenHash, now())) await guard.endReceiving(client, found.expiresAt)
-      waiting.wake(code)
-    },
+    receive,
+    wait,
+    endWaiting,
+    receiveHere,
   }
 }
