@@ -8,7 +8,7 @@ import type { SealError, SealReason } from './pack.ts'
 
 export const isExtension = location.protocol.endsWith('-extension:')
 
-/** What `build.ts` writes here: which build this is, and the server that the extension was made for. */
+/** What `build.ts` writes here: which build this is, and the server that the extension was made for. Of what the page's build cannot need it keeps nothing. */
 declare const BROWSER: 'chromium' | 'firefox' | 'page'
 declare const SERVER_URL: string
 
@@ -20,6 +20,10 @@ export const canSeal = () =>
 export const sealing = (): Promise<typeof import('./seal.ts')> =>
   BROWSER === 'page' ? import(SEALING) : import('./seal.ts')
 const SEALING = '/assets/seal.js'
+
+/** The same, for what is sealed to a receiver. */
+export const hpke = (): Promise<typeof import('./hpke.ts')> => (BROWSER === 'page' ? import(HPKE) : import('./hpke.ts'))
+const HPKE = '/assets/hpke.js'
 
 /** Seconds that a text is kept, until a person chooses. */
 export const DEFAULT_EXPIRY = 3600
@@ -46,7 +50,17 @@ export interface Lent {
   hasPassword: boolean
   /** Whether nobody but the password opens it. Missing in lists of earlier versions. */
   isSealed?: boolean
+  /** Whether it was written to somebody who waited under the code, and alone may read it. */
+  isAddressed?: boolean
+  /** What was last heard of it, if it was loaded or is gone. */
+  receipt?: Receipt
   server: string
+}
+
+export interface Receipt {
+  /** Milliseconds since 1970 by the server's clock. */
+  loadedAt?: number
+  isGone: boolean
 }
 
 export interface Loaded {
@@ -57,6 +71,19 @@ export interface Loaded {
   expiresAt: number
   /** Whether it was given without any password. */
   isOpen?: boolean
+  /** Of a text that was waited for: whether nobody between could read it. */
+  received?: 'sealed' | 'plain'
+}
+
+/** The code under which this browser waits for a text. */
+export interface Waiting {
+  code: string
+  receiveToken: string
+  /** Missing where it waits without a key: what comes is not sealed then. */
+  publicKey?: string
+  /** Milliseconds since 1970 by the server's clock. */
+  expiresAt: number
+  server: string
 }
 
 /** The field of a page that waits for a text. */
@@ -67,6 +94,8 @@ export interface Field {
   askedAt: number
   /** Whether the browser lets no extension into its page or frame. */
   isClosed?: boolean
+  /** Whether it is to be filled with what somebody else writes. */
+  isReceiving?: boolean
 }
 
 /** What stays until it is removed. */
@@ -93,6 +122,9 @@ interface Draft {
   /** What a selection that was sent may have lost: the key of the message that tells it. */
   lack: 'sentFlat' | 'sentPart'
   loaded: Loaded
+  waiting: Waiting
+  /** The code to which the text is to be written. */
+  to: string
   field: Field
   hadPassword: boolean
 }
@@ -108,12 +140,12 @@ export interface Memories {
 }
 
 /** Whether this popup is that of a private window. The browser itself forgets what a page kept there. */
-const isPrivate =
+export const isPrivate =
   isExtension && location.pathname === '/popup.html'
     ? chrome.windows.getCurrent().then(({ incognito }) => incognito)
     : Promise.resolve(false)
 
-export const { kept, draft } = isExtension ? memoriesOf(isPrivate) : pageMemories()
+export const { kept, draft } = BROWSER === 'page' ? pageMemories() : memoriesOf(isPrivate)
 
 /** Those of private windows, for the background, which works for both kinds. */
 export const privateMemories = () => memoriesOf(Promise.resolve(true))
@@ -188,7 +220,10 @@ export async function keepWriteKey(server: string, key: string) {
 
 export const linkOf = ({ server, code }: { server: string; code: string }) => `${server}/#${code}`
 
-type SealProblem = `seal_${SealReason}` | 'seal_insecure'
+/** The link that opens Write, addressed to whoever waits under the code. */
+export const linkTo = ({ server, code }: { server: string; code: string }) => `${server}/#>${code}`
+
+type SealProblem = `seal_${SealReason}` | 'seal_insecure' | 'seal_received'
 
 /** Why something could not be done: the server's reason, that there was no server to give one, or a failure of this browser. */
 export class Problem extends Error {
@@ -200,8 +235,14 @@ export class Problem extends Error {
   }
 
   constructor(
-    readonly reason: ErrorCode | 'offline' | 'unreachable' | 'local' | 'not_sealed' | SealProblem,
-    readonly details: { retryAfter?: number; triesLeft?: number; field?: string; seal?: string } = {},
+    readonly reason: ErrorCode | 'offline' | 'unreachable' | 'local' | 'not_sealed' | 'nobody_waits' | SealProblem,
+    readonly details: {
+      retryAfter?: number
+      triesLeft?: number
+      field?: string
+      seal?: string
+      publicKey?: string
+    } = {},
   ) {
     super(reason)
   }
@@ -214,6 +255,9 @@ interface Writing {
   once: boolean
   /** Typed just now: it is remembered once the server has taken it. */
   writeKey?: string
+  /** The code under which somebody waits for it, and the key that it is sealed to. */
+  to?: string
+  publicKey?: string
 }
 
 interface Loading {
@@ -226,7 +270,11 @@ interface Loading {
 }
 
 /** What the popup asks of the background, which finishes it though the popup closes; and what comes of it. */
-export type Wish = { write: Writing } | { load: Loading } | { send: { tabId: number; isPrivate: boolean } }
+export type Wish =
+  | { write: Writing }
+  | { load: Loading }
+  | { send: { tabId: number; isPrivate: boolean } }
+  | { wait: true }
 export type Outcome = { done: Lent | Loaded } | { problem: Pick<Problem, 'reason' | 'details'> }
 
 /** Stores a text, and remembers its code. Throws a `Problem`, as all three do. */
@@ -247,7 +295,7 @@ export const sendSelection = async (tabId: number) =>
   askBackground<Lent>({ send: { tabId, isPrivate: await isPrivate } })
 
 /** Private windows do without, since the background remembers what it has done. */
-const hasBackground = async () => isExtension && !(await isPrivate)
+export const hasBackground = async () => isExtension && !(await isPrivate)
 
 async function askBackground<T extends Lent | Loaded>(wish: Wish): Promise<T> {
   const outcome: Outcome = await chrome.runtime.sendMessage(wish)
@@ -256,34 +304,52 @@ async function askBackground<T extends Lent | Loaded>(wish: Wish): Promise<T> {
   return outcome.done as T
 }
 
-export async function writeHere({ writeKey, ...body }: Writing, memory = kept): Promise<Lent> {
+export async function writeHere({ writeKey, to, publicKey, ...body }: Writing, memory = kept): Promise<Lent> {
   const server = await serverAddress()
-  const key = writeKey ?? (await writeKeyOf(server)) ?? ''
-  // No header can carry any other, and no server has it.
-  const headers: Record<string, string> = /^[!-~]+$/.test(key) ? { 'x-write-key': key } : {}
   const size = new Blob([body.text]).size
-  const sealed = body.password !== undefined && canSeal() ? await sealedOf(body, body.password) : undefined
+  const sealed = await sealedOf({ ...body, to, publicKey })
   const { code, eraseToken, expiresAt } = await answerOf(
-    call(server).api.write.post(sealed ?? body, { headers, ...request(size) }),
+    call(server).api.write.post(sealed ?? (to ? { to, text: body.text } : body), {
+      headers: await writeHeaders(server, writeKey),
+      ...request(size),
+    }),
     ({ code, eraseToken, expiresAt }) => isCode(code) && typeof eraseToken === 'string' && Date.parse(expiresAt) > 0,
-  )
+  ).catch((problem: Problem) => {
+    throw to && problem.reason === 'not_found' ? new Problem('nobody_waits') : problem
+  })
   if (writeKey) await keepWriteKey(server, writeKey)
   const lent = {
     code,
     eraseToken,
     expiresAt: Date.parse(expiresAt),
-    writtenAt: Date.parse(expiresAt) - body.expiresIn * 1000,
+    writtenAt: to ? now() : Date.parse(expiresAt) - body.expiresIn * 1000,
     size,
     once: body.once,
     hasPassword: body.password !== undefined,
     isSealed: sealed !== undefined,
+    isAddressed: to !== undefined,
     server,
   }
   await changeHistory((lents) => [lent, ...lents], memory)
   return lent
 }
 
-async function sealedOf({ text, expiresIn, once }: Omit<Writing, 'writeKey'>, password: string) {
+/** What lets write on a server that wants a key. */
+export async function writeHeaders(server: string, typed?: string): Promise<Record<string, string>> {
+  const key = typed ?? (await writeKeyOf(server)) ?? ''
+  // No header can carry any other, and no server has it.
+  return /^[!-~]+$/.test(key) ? { 'x-write-key': key } : {}
+}
+
+/** The text as it is sent, sealed; undefined where it cannot be, or nothing asks for it. */
+async function sealedOf({ text, expiresIn, once, password, to, publicKey }: Omit<Writing, 'writeKey'>) {
+  if (to) {
+    if (!publicKey) return undefined
+    const { sealTo } = await hpke().catch(refuse)
+    // A server with write keys looks for the address at the beginning.
+    return { to, ...(await sealTo(publicKey, to, text).catch(refuse)) }
+  }
+  if (password === undefined || !canSeal()) return undefined
   const { auth, ...sealed } = await sealing()
     .then(({ seal }) => seal(text, password, once))
     .catch(refuse)
@@ -353,12 +419,33 @@ function refuse(error: SealError | TypeError): never {
 
 /** Erases a text; that it is already gone is no problem. */
 export async function erase({ server, code, eraseToken }: Lent) {
+  const listed = (await history()).find((lent) => lent.eraseToken === eraseToken)
   try {
-    await answerOf(call(server).api.erase.post({ code, eraseToken }, request()), (_, status) => status === 204)
+    if (!listed?.receipt?.isGone)
+      await answerOf(call(server).api.erase.post({ code, eraseToken }, request()), (_, status) => status === 204)
   } catch (problem) {
     if (!(problem instanceof Problem) || problem.reason !== 'not_found') throw problem
   }
   await forget({ server, code })
+}
+
+/** Asks what has become of a text, and remembers it. Throws a `Problem`. */
+export async function askReceipt({ server, code, eraseToken, receipt }: Lent) {
+  const { state, lastLoadedAt } = await answerOf(
+    call(server).api.status.post({ code, eraseToken }, request()),
+    ({ state }) => typeof state === 'string',
+  ).catch((problem: Problem) => {
+    if (problem.reason !== 'not_found') throw problem
+    return { state: 'gone', lastLoadedAt: undefined }
+  })
+  const heard = {
+    loadedAt: lastLoadedAt === undefined ? receipt?.loadedAt : Date.parse(lastLoadedAt),
+    isGone: state === 'gone',
+  }
+  if (state === 'waiting' || (heard.isGone === receipt?.isGone && heard.loadedAt === receipt.loadedAt)) return
+  await changeHistory((lents) =>
+    lents.map((lent) => (lent.eraseToken === eraseToken ? { ...lent, receipt: heard } : lent)),
+  )
 }
 
 /** What was written here and is not over yet, newest first. */
@@ -443,9 +530,9 @@ export async function isServer(server: string): Promise<boolean> {
 }
 
 // A text that looks like a date must not become one.
-const call = (server: string) => treaty<App>(server, { parseDate: false })
+export const call = (server: string) => treaty<App>(server, { parseDate: false })
 
-const request = (bytes = 0) => ({ fetch: { signal: AbortSignal.timeout(PATIENCE + bytes / SLOW_LINE) } })
+export const request = (bytes = 0) => ({ fetch: { signal: AbortSignal.timeout(PATIENCE + bytes / SLOW_LINE) } })
 
 interface Answer<T> {
   data: T | null
@@ -454,7 +541,7 @@ interface Answer<T> {
 }
 
 /** The answer, if it is what `isExpected` knows: a network that asks for a login first answers everything, by a page. */
-async function answerOf<T>(
+export async function answerOf<T>(
   answer: Promise<Answer<T>>,
   isExpected: (data: NonNullable<T>, status?: number) => boolean,
 ): Promise<T> {
@@ -468,6 +555,7 @@ async function answerOf<T>(
     retryAfter: Number(response?.headers.get('retry-after')) || undefined,
     triesLeft: refusal.triesLeft,
     seal: refusal.seal,
+    publicKey: refusal.publicKey,
     field: refusal.issues?.[0]?.path,
   })
 }
@@ -475,5 +563,5 @@ async function answerOf<T>(
 const UNREADABLE = { data: null, error: null, response: undefined }
 
 interface Refusal {
-  error?: { code?: ErrorCode; triesLeft?: number; seal?: string; issues?: { path: string }[] }
+  error?: { code?: ErrorCode; triesLeft?: number; seal?: string; publicKey?: string; issues?: { path: string }[] }
 }

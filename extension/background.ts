@@ -6,25 +6,29 @@ import {
   forgetPrivate,
   history,
   kept,
+  type Loaded,
   loadHere,
   now,
   type Outcome,
   Problem,
   privateMemories,
+  type Waiting,
   type Wish,
   writeHere,
 } from './api.ts'
 import { copy } from './clipboard.ts'
 import { spell } from './code.ts'
-import { rememberField } from './field.ts'
+import { putInto, rememberField } from './field.ts'
 import { duration, message, problemKey, speak } from './messages.ts'
 import { readSelection } from './selection.ts'
+import { type Arrival, receiveHere } from './waiting.ts'
 
 /** Which of the two builds this is: `bun run build` writes it here. */
 declare const BROWSER: 'chromium' | 'firefox'
 
 const SEND = 'send-selection'
 const LOAD = 'load-into-field'
+const RECEIVE = 'receive-into-field'
 
 /** Milliseconds between two signs of life. */
 const AWAKE = 20_000
@@ -73,15 +77,21 @@ async function createMenu() {
   await chrome.contextMenus.removeAll()
   chrome.contextMenus.create({ id: SEND, contexts: ['selection'], title: message('sendSelection') })
   chrome.contextMenus.create({ id: LOAD, contexts: ['editable'], title: message('loadIntoField') })
+  chrome.contextMenus.create({ id: RECEIVE, contexts: ['editable'], title: message('receiveIntoField') })
 }
 
 chrome.contextMenus.onClicked.addListener(({ menuItemId, selectionText = '', frameId = 0 }, tab) => {
   const field = { tabId: tab?.id ?? -1, frameId, askedAt: Date.now() }
   if (menuItemId === SEND) void awake(() => sendSelection(field, selectionText, tab?.incognito))
   if (menuItemId === LOAD) askForCode(field)
+  if (menuItemId === RECEIVE) askForCode({ ...field, isReceiving: true })
 })
 
-chrome.runtime.onMessage.addListener((wish: Wish, _sender, answer: (outcome: Outcome) => void) => {
+chrome.runtime.onMessage.addListener((wish: Wish, _sender, answer: (outcome: Outcome | boolean) => void) => {
+  if ('wait' in wish) {
+    void wait().then(answer)
+    return true
+  }
   void awake(() => fulfil(wish)).then(answer)
   return true
 })
@@ -97,11 +107,12 @@ async function awake<Result>(work: () => Promise<Result>): Promise<Result> {
 }
 
 /** Does what the popup wishes, and leaves the result where a popup that is opened again finds it. */
-async function fulfil(wish: Wish): Promise<Outcome> {
+async function fulfil(wish: Exclude<Wish, { wait: true }>): Promise<Outcome> {
   try {
     if ('write' in wish) {
       const lent = await writeHere(wish.write)
       if ((await draft.get('text')) === wish.write.text) await draft.set('text', undefined)
+      if (wish.write.to) await draft.set('to', undefined)
       await Promise.all([draft.set('written', lent), draft.set('once', undefined)])
       return { done: lent }
     }
@@ -117,6 +128,45 @@ async function fulfil(wish: Wish): Promise<Outcome> {
     const { reason, details } = Problem.of(thrown)
     return { problem: { reason, details } }
   }
+}
+
+/** The waiting that is under way. */
+let awaited: { receiveToken: string; stop: AbortController } | undefined
+
+chrome.storage.session.onChanged.addListener(({ waiting }) => {
+  const next = waiting?.newValue as Waiting | undefined
+  if (waiting && next?.receiveToken !== awaited?.receiveToken) awaited?.stop.abort()
+})
+
+/** Waits for the text for which a popup waits, though that closes; returns whether there is anything to wait for. */
+async function wait(): Promise<boolean> {
+  const waiting = await draft.get('waiting')
+  if (waiting && waiting.receiveToken !== awaited?.receiveToken) {
+    awaited = { receiveToken: waiting.receiveToken, stop: new AbortController() }
+    const { signal } = awaited.stop
+    void awake(() => receive(waiting, signal))
+  }
+  return waiting !== undefined
+}
+
+/** Tells what came to the popup, or, where that is closed, by a notification, and puts it into the field that was asked for. */
+async function receive(waiting: Waiting, signal: AbortSignal) {
+  const outcome = await receiveHere(waiting, signal)
+    .then((loaded) => loaded && { done: loaded })
+    .catch((thrown): Outcome => {
+      const { reason, details } = Problem.of(thrown)
+      return { problem: { reason, details } }
+    })
+  if (signal.aborted) return
+  const arrival: Arrival = { received: waiting.code, outcome }
+  if (await chrome.runtime.sendMessage(arrival).catch(() => false)) return
+  await speak(await kept.get('language'))
+  if (!outcome) return
+  if ('problem' in outcome) return notify(message('receivedTitle'), message(problemKey(outcome.problem.reason)))
+  const field = await draft.get('field')
+  const filled = field?.isReceiving ? await putInto(field, (outcome.done as Loaded).text) : 'receivedOpen'
+  if (field?.isReceiving) await draft.set('field', undefined)
+  await notify(message('receivedTitle'), message(filled))
 }
 
 /** Writes what is selected; tells the code by a notification, on the clipboard and, unless the window is private, on the badge. */

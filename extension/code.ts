@@ -22,6 +22,9 @@ export function readCode(original: string): string | undefined {
 /** As `spell` writes it, in any language. */
 const SPELLED = new RegExp(Array(4).fill('(?<![A-Za-z])([A-Za-z])(?![A-Za-z])').join('\\s*·\\s*(?:\\p{L}+\\s+)?'), 'u')
 
+/** Perhaps a keyboard is set to Korean, or a small l is taken for a 1. */
+export const FOREIGN = /(?![A-Za-z])[\p{L}\d]/u
+
 export const isCode = (code: string) => /^[A-Za-z]{4}$/.test(code)
 
 const isCapital = (letter: string) => letter === letter.toUpperCase()

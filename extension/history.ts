@@ -4,6 +4,7 @@ import { history, historyChanged, isExtension, type Lent, now } from './api.ts'
 import { showCode, spell } from './code.ts'
 import { element } from './elements.ts'
 import { clockTime, currentLanguage, duration, fileSize, message, say } from './messages.ts'
+import { receiptOf } from './receipts.ts'
 import { focusTab } from './tabs.ts'
 import { codeOnShow, reopen } from './write.ts'
 
@@ -14,12 +15,23 @@ export async function showHistory() {
   const shown = new Map([...list.querySelectorAll('li')].map((item) => [item.dataset.key, item]))
   const items = lents.map((lent) => shown.get(keyOf(lent)) ?? historyItem(lent))
   for (const item of shown.values()) if (!items.includes(item)) item.remove()
+  for (const [place, item] of items.entries()) showFate(item, lents[place] as Lent)
   list.prepend(...items.filter((item) => !item.isConnected))
   element('history').hidden = lents.length === 0
 }
 
-/** What an item shows, and in which language. */
-const keyOf = (lent: Lent) => JSON.stringify([currentLanguage(), lent])
+/** What an item shows that never changes, and in which language. */
+const keyOf = ({ receipt, ...lent }: Lent) => JSON.stringify([currentLanguage(), lent])
+
+/** Shows what has become of a text. */
+function showFate(item: HTMLElement, lent: Lent) {
+  const receipt = item.querySelector<HTMLElement>('.receipt')
+  if (!receipt) return
+  receipt.textContent = receiptOf(lent)
+  receipt.hidden = receipt.textContent === ''
+  item.classList.toggle('gone', lent.receipt?.isGone === true)
+  tickTime(item.querySelector('.left') as HTMLElement)
+}
 
 function historyItem(lent: Lent): HTMLLIElement {
   const item = document.createElement('li')
@@ -37,6 +49,8 @@ function historyItem(lent: Lent): HTMLLIElement {
   copyButton.className = 'quiet'
   say(copyButton, 'copyText')
   copyOnPress(copyButton, () => lent.code, 'copiedCode')
+  // Who waited for it alone can read it.
+  copyButton.hidden = lent.isAddressed === true
   const eraseButton = document.createElement('button')
   eraseButton.className = 'quiet danger'
   say(eraseButton, 'erase')
@@ -63,8 +77,9 @@ function traits({ expiresAt, once, hasPassword, isSealed }: Lent): HTMLElement {
   const left = document.createElement('span')
   left.className = 'trait left'
   left.dataset.expiresAt = String(expiresAt)
-  left.textContent = duration(expiresAt - now())
-  line.append(left)
+  const receipt = document.createElement('span')
+  receipt.className = 'trait receipt'
+  line.append(receipt, left)
   for (const key of [once && 'listOnce', hasPassword && (isSealed ? 'writtenSealed' : 'listPassword')] as const) {
     if (!key) continue
     const trait = document.createElement('span')
@@ -79,7 +94,12 @@ export async function tickHistory() {
   const times = [...document.querySelectorAll<HTMLElement>('#history .left')]
   const isOver = (time: HTMLElement) => Number(time.dataset.expiresAt) <= now()
   if (times.some(isOver)) return showHistory()
-  for (const time of times) time.textContent = duration(Number(time.dataset.expiresAt) - now())
+  for (const time of times) tickTime(time)
+}
+
+function tickTime(time: HTMLElement) {
+  const isGone = time.closest('.gone') !== null
+  time.textContent = isGone ? message('receiptGone') : duration(Number(time.dataset.expiresAt) - now())
 }
 
 // In another tab or popup.

@@ -1,7 +1,7 @@
 /** The tab Load: four letters, a password where one is needed, and the text. */
 import { copyOnPress } from './actions.ts'
 import { draft, isOver, type Loaded, load, now, Problem } from './api.ts'
-import { isCode, plain, readCode, showCode, showSpelling } from './code.ts'
+import { FOREIGN, isCode, plain, readCode, showCode, showSpelling } from './code.ts'
 import { button, element, input, isField, LONG_TEXT, reveal } from './elements.ts'
 import { putInto } from './field.ts'
 import { duration, fileSize, message, say } from './messages.ts'
@@ -9,6 +9,10 @@ import { busy, complain, forgetMessage, forgetWait, tell } from './status.ts'
 import { SUGGESTED } from './suggest.ts'
 import { showTab } from './tabs.ts'
 import { linkIn, spelledHost, wantsMonospace } from './text-shape.ts'
+import { addressTo } from './write.ts'
+
+/** Which build this is: `build.ts` writes it here. */
+declare const BROWSER: 'chromium' | 'firefox' | 'page'
 
 /** Milliseconds that a field of a page waits for its text. */
 const FIELD_PATIENCE = 300_000
@@ -26,8 +30,8 @@ let loaded: Loaded | undefined
 
 /** Everything as it was when the popup was closed. */
 export async function restoreLoad() {
-  loadCode.value = taken = (await draft.get('code')) ?? ''
   loaded = await draft.get('loaded')
+  loadCode.value = taken = (await draft.get('code')) ?? loaded?.code ?? ''
   // A text to be read once is nowhere else any more: this computer's clock, which may be wrong, must not take it away.
   if (loaded && !loaded.once && (await isOver(loaded))) setCode('')
   element('field-note').hidden = !(await waitingField())
@@ -42,6 +46,8 @@ export function showLoad() {
 /** Fills a code in, and leaves it to the person to load it. */
 export function offerCode(code: string) {
   setCode(code)
+  // Also while another text is waited for.
+  element('load-form').hidden = false
   showTab('load')
   tell('codeReady')
   button('load-submit').focus()
@@ -61,6 +67,9 @@ export function clearCode() {
   setCode('')
 }
 
+/** Makes room for another text, unless this one is nowhere else any more. */
+export const putAway = () => loaded?.once || setCode('')
+
 /** Whether a text is on show. */
 export const isLoaded = () => loaded !== undefined
 
@@ -68,6 +77,7 @@ function putCode(code: string) {
   loadCode.value = taken = code
   void draft.set('code', code || undefined)
   loadPasswordRow.hidden = true
+  button('to-waiting').hidden = true
   unsealed = ''
   loadPassword.value = ''
   showLetters()
@@ -115,9 +125,6 @@ function loadTyped() {
   if (isCode(code) && code !== askedFor) void loadText(false)
   askedFor = code
 }
-
-/** Perhaps a keyboard is set to Korean, or a small l is taken for a 1. */
-const FOREIGN = /(?![A-Za-z])[\p{L}\d]/u
 
 function complainOfLetters() {
   if (!isCode(typedLetters()) && FOREIGN.test(plain(loadCode.value))) complain('codeLetters')
@@ -187,7 +194,7 @@ loadCode.onkeydown = (event) => {
 export function takePastedCode(event: ClipboardEvent) {
   const pasted = event.clipboardData?.getData('text') ?? ''
   const isHere = event.target === loadCode
-  const isElsewhere = isField(event.target) || element('load-panel').hidden || loaded
+  const isElsewhere = isField(event.target) || loadCode.offsetParent === null || loaded
   // A part of a code goes where the caret is.
   if (isHere ? /^\s*[A-Za-z]{0,3}\s*$/.test(pasted) : isElsewhere) return
   // A text may hold a word of four letters; what is nothing but a code, or a link to one, is no text.
@@ -247,8 +254,15 @@ async function loadText(take: boolean) {
     loadPasswordRow.hidden = false
     loadPassword.select()
   }
+  button('to-waiting').hidden = problem.reason !== 'receiving'
   // Another letter begins another code, Backspace mends the last.
   if (problem.reason === 'not_found') loadCode.focus()
+}
+
+/** Shows a text that was waited for. Its code leads nowhere any more. */
+export async function showReceived(text: Loaded) {
+  await showText(text)
+  await draft.set('code', undefined)
 }
 
 async function showText(text: Loaded, isPasswordUnused = false) {
@@ -267,6 +281,9 @@ function showLoaded() {
   element('loaded').hidden = loaded === undefined
   element('load-form').classList.toggle('done', loaded !== undefined)
   element('loaded-note').hidden = !loaded?.once
+  const { received } = loaded ?? {}
+  element('loaded-note').classList.toggle('warning', received !== 'sealed')
+  say(element('loaded-note'), received ? (received === 'sealed' ? 'receivedSealed' : 'receivedPlain') : 'taken')
   const text = loaded?.text ?? ''
   element('loaded-text').classList.toggle('long', text.length > LONG_TEXT)
   element('loaded-text').textContent = text
@@ -300,24 +317,32 @@ element('monospace').onclick = ({ currentTarget }) =>
 /** The field that was asked for, unless so long ago that nobody expects it to fill any more. */
 async function waitingField() {
   const field = await draft.get('field')
-  return field && Date.now() - field.askedAt < FIELD_PATIENCE ? field : undefined
+  const isExpected = field && (field.isReceiving || Date.now() - field.askedAt < FIELD_PATIENCE)
+  return isExpected ? field : undefined
 }
 
 async function fillField(text: string) {
   const field = await waitingField()
   if (!field) return
-  const filled = await putInto(field, text)
+  // The web page knows no fields of others, and does without what fills them.
+  const filled = BROWSER === 'page' ? 'intoFieldFailed' : await putInto(field, text)
   if (filled === 'intoFieldDone') tell(filled)
   else complain(filled)
   await forgetField()
 }
 
-async function forgetField() {
+export async function forgetField() {
   await draft.set('field', undefined)
   element('field-note').hidden = true
 }
 
 element('field-cancel').onclick = forgetField
+button('to-waiting').onclick = () => {
+  const code = typedLetters()
+  setCode('')
+  showTab('write')
+  addressTo(code, true)
+}
 copyOnPress(button('copy-text'), () => loaded?.text, 'copiedText')
 element('save-text').onclick = () => {
   if (!loaded) return

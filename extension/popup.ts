@@ -9,9 +9,11 @@ import { offerCode, restoreLoad, showLoad, takePastedCode, tickLoad } from './lo
 import { currentLanguage, type MessageKey, offerLanguages, say, speak, translate } from './messages.ts'
 import { complain, forgetMessage, tellProblem, tickWait } from './status.ts'
 import './presses.ts'
+import { watchReceipts } from './receipts.ts'
+import { restoreReceive, showReceive, tickReceive } from './receive.ts'
 import './stray.ts'
 import { greet, showTab } from './tabs.ts'
-import { addText, askForLostPassword, restoreWrite, showWrite, takePastedText, tickWrite } from './write.ts'
+import { addressTo, addText, askForLostPassword, restoreWrite, showWrite, takePastedText, tickWrite } from './write.ts'
 
 const language = element<HTMLSelectElement>('language')
 
@@ -37,6 +39,8 @@ async function start() {
   await tellLack()
   askForLostPassword()
   readAddress()
+  await restoreReceive()
+  void watchReceipts()
   askForShared()
   tellIfOffline()
   setInterval(tick, 1000)
@@ -50,12 +54,14 @@ async function showEverything() {
   language.value = currentLanguage()
   showWrite()
   showLoad()
+  showReceive()
   await showHistory()
 }
 
 async function tick() {
   tickWait()
   tickLoad()
+  tickReceive()
   await tickWrite()
   await tickHistory()
 }
@@ -77,13 +83,17 @@ async function showFooter() {
 /** What the server has to tell of the address that brought a person here. */
 const ARRIVALS: Record<string, MessageKey> = { 'share-lost': 'shareLost', 'wrong-address': 'wrongAddress' }
 
-/** A link brings a code, `/#aBcD`, and loads nothing by itself. */
+/** A link brings a code, `/#aBcD` or, to write to who waits there, `/#>aBcD`. It loads and sends nothing by itself. */
 function readAddress() {
-  const code = location.hash.slice(1)
+  const [, sign, code = ''] = /^#(>|%3E)?(.*)$/i.exec(location.hash) ?? []
   const arrival = ARRIVALS[code]
   if (!arrival && !isCode(code)) return
   // Out of the address, where others would read it; the list of visited pages keeps it.
   window.history.replaceState(null, '', location.pathname)
+  if (sign) {
+    showTab('write')
+    return addressTo(code)
+  }
   if (!arrival) return offerCode(code)
   if (arrival === 'wrongAddress') showTab('load')
   complain(arrival)

@@ -1,5 +1,5 @@
 /** A QR code as a picture: what changes the colours of pages, such as extensions that darken them, leaves its dots as they are. */
-import { generate } from 'lean-qr'
+import { generate } from 'lean-qr/nano'
 
 /** Pixels of a dot: the style sheet scales the picture. */
 const DOT = 8

@@ -60,7 +60,7 @@ export function complain(key: MessageKey, ...args: (string | number)[]) {
   line.scrollIntoView({ block: 'nearest' })
 }
 
-const QUESTIONS = ['password_required', 'not_sealed', 'only_once']
+const QUESTIONS = ['password_required', 'not_sealed', 'only_once', 'receiving']
 
 /** Tells what to do about whatever was thrown; a wait is that of the panel with the id `place`. */
 export function tellProblem(thrown: unknown, place = panel) {

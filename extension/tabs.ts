@@ -9,7 +9,7 @@ const SIDES = ['write', 'load'] as const
 const OTHER = { write: 'load', load: 'write' } as const
 
 /** What has the focus when a side is turned to: the first of these that is on show. */
-const FOCUS = { write: ['copy-code', 'write-text'], load: ['copy-text', 'load-code'] }
+const FOCUS = { write: ['copy-code', 'write-another', 'write-text'], load: ['copy-text', 'receive-copy', 'load-code'] }
 
 /** The style sheet knows the same width. */
 const wide = matchMedia('(min-width: 60rem)')

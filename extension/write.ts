@@ -6,6 +6,7 @@ import {
   draft,
   history,
   historyChanged,
+  hpke,
   isOver,
   kept,
   type Lent,
@@ -16,13 +17,15 @@ import {
   write,
 } from './api.ts'
 import { copy } from './clipboard.ts'
-import { showCode, showSpelling, spell } from './code.ts'
+import { FOREIGN, plain, readCode, showCode, showSpelling, spell } from './code.ts'
 import { button, element, input, isField, LONG_TEXT, reveal, textArea } from './elements.ts'
 import { duration, fileSize, message, say } from './messages.ts'
 import { qrCode } from './qr.ts'
-import { busy, complain, forgetMessage, tell } from './status.ts'
+import { receiptOf } from './receipts.ts'
+import { busy, complain, forgetMessage, tell, tellProblem } from './status.ts'
 import { suggestPassword } from './suggest.ts'
 import { focusTab, showTab } from './tabs.ts'
+import { receiverOf } from './waiting.ts'
 
 const writeText = textArea('write-text')
 const writeExpiry = element<HTMLSelectElement>('write-expiry')
@@ -30,6 +33,7 @@ const writeOnce = input('write-once')
 const writePassword = input('write-password')
 const writeKey = input('write-key')
 const writeKeyRow = element('write-key-row')
+const toCode = input('to-code')
 
 /** Bytes that this server takes at most, as the page that it serves says. The extension may talk to any server: that decides. */
 const maxTextBytes = Number(document.documentElement.dataset.maxTextBytes) || undefined
@@ -46,6 +50,8 @@ let written: Lent | undefined
 let listed: Lent[] = []
 /** Whether a password was typed that is gone with the page or popup: it is remembered nowhere, only that there was one. */
 let isPasswordLost = false
+/** Who waits for the text, if anybody; and its key, once that was asked for. */
+let address: { code: string; isAsked?: boolean; receiver?: { publicKey?: string } } | undefined
 /** The password that was suggested, and that of the code on show if it was that one: kept nowhere else. */
 let suggested = ''
 let writtenPassword: string | undefined
@@ -61,6 +67,8 @@ export async function restoreWrite() {
   writeOnce.checked = (await draft.get('once')) ?? false
   writeExpiry.value = String((await draft.get('seconds')) ?? usualExpiry)
   listed = await history()
+  written = listed.find(isWritten) ?? written
+  addressTo(await draft.get('to'))
   isPasswordLost = (await draft.get('hadPassword')) ?? false
 }
 
@@ -76,10 +84,95 @@ function keepPassword() {
   void draft.set('hadPassword', writePassword.value !== '' || undefined)
 }
 
+const isWritten = ({ code, server }: Lent) => code === written?.code && server === written.server
+
 export const codeOnShow = () => written?.code
+
+/** Addresses the text to whoever waits under `code`, or to nobody; asks for its key at once where the person has named it. */
+export function addressTo(code: string | undefined, isNamed = false) {
+  if (code === address?.code) return
+  address = code === undefined ? undefined : { code }
+  void draft.set('to', code)
+  if (code) showInstead(undefined)
+  toCode.value = ''
+  toCode.hidden = true
+  element('to-seal').hidden = true
+  showAddress()
+  if (isNamed) void showReceiver()
+}
+
+function showAddress() {
+  element('to-row').hidden = address === undefined
+  for (const id of ['write-chips', 'to-ask']) element(id).hidden = address !== undefined
+  if (address) {
+    element('write-seal').hidden = true
+    showCode(element('to-letters'), address.code)
+    element('to-letters').setAttribute('aria-label', spell(address.code))
+    say(button('write-submit'), 'sendTo', address.code)
+  } else say(button('write-submit'), 'writeSubmit')
+}
+
+/** Tells who will be able to read the text, before it is sent. A link asks for nothing by itself: a person who types does. */
+async function showReceiver() {
+  const asked = address
+  if (!asked || asked.isAsked) return
+  asked.isAsked = true
+  try {
+    const { publicKey } = await receiverAt(asked)
+    const words = publicKey && (await (await hpke()).wordsOf(publicKey, asked.code))
+    if (asked !== address) return
+    say(element('to-seal').children[0] as HTMLElement, words ? 'toSealed' : 'receivePlain')
+    element('to-words').textContent = words ?? ''
+    element('to-seal').hidden = false
+  } catch (problem) {
+    if (asked !== address) return
+    tellProblem(problem)
+    forgetAddress(problem)
+  }
+}
+
+const receiverAt = async (asked: NonNullable<typeof address>) =>
+  (asked.receiver ??= { publicKey: await receiverOf(asked.code) })
+
+function forgetAddress(problem: unknown) {
+  if (problem instanceof Problem && problem.reason === 'nobody_waits') addressTo(undefined)
+}
+
+button('to-open').onclick = () => {
+  toCode.hidden = false
+  button('to-open').hidden = true
+  toCode.focus()
+}
+toCode.oninput = (event) => {
+  if ((event as InputEvent).isComposing) return
+  // A link to the code, too.
+  const code = readCode(toCode.value.replace(/>|%3E/i, ''))
+  if (!code) return FOREIGN.test(plain(toCode.value)) ? complain('codeLetters') : forgetMessage('codeLetters')
+  forgetMessage()
+  addressTo(code, true)
+  writeText.focus()
+}
+toCode.onblur = () => {
+  toCode.hidden = true
+  toCode.value = ''
+  button('to-open').hidden = false
+}
+toCode.onkeydown = (event) => {
+  // Neither sends the text, nor closes the popup.
+  if (event.key !== 'Enter' && event.key !== 'Escape') return
+  event.preventDefault()
+  if (event.key === 'Escape') button('to-open').focus()
+  else complain('codeIncomplete')
+}
+button('to-drop').onclick = () => {
+  addressTo(undefined)
+  forgetMessage()
+  writeText.focus()
+}
 
 /** Everything that has words in it. */
 export function showWrite() {
+  showAddress()
   showSize()
   showWritten()
 }
@@ -96,8 +189,10 @@ export async function tickWrite() {
 export function reopen(lent: Lent) {
   showInstead(lent)
   showTab('write')
-  reveal(element('written'), button('copy-code'))
+  revealWritten()
 }
+
+const revealWritten = () => reveal(element('written'), button(written?.isAddressed ? 'write-another' : 'copy-code'))
 
 /** Adds what was shared to whatever has been typed. */
 export function addText(text: string) {
@@ -154,7 +249,10 @@ function showSize() {
   element('write-form').classList.toggle('has-text', bytes > 0)
 }
 
-writeText.oninput = keepText
+writeText.oninput = () => {
+  keepText()
+  void showReceiver()
+}
 writePassword.oninput = () => {
   forgetMessage('passwordAgain')
   keepPassword()
@@ -200,34 +298,45 @@ element('write-form').onsubmit = async (event) => {
     return writeText.focus()
   }
   if (isTooLarge(sizeOf(writeText.value))) return writeText.focus()
-  if (isPasswordLost) {
+  if (isPasswordLost && !address) {
     askForLostPassword()
     // Whoever then sends it without one means to.
     return keepPassword()
   }
-  const problem = await busy(
-    button('write-submit'),
-    writePassword.value && canSeal() ? 'sealing' : 'writing',
-    async () => {
+  const to = address
+  const isSealing = !to && writePassword.value && canSeal()
+  await withWriteKey(button('write-submit'), (writeKey) =>
+    busy(button('write-submit'), isSealing ? 'sealing' : 'writing', async () => {
       const text = writeText.value
-      const password = writePassword.value || undefined
+      const password = (!to && writePassword.value) || undefined
       const lent = await write({
         text,
         expiresIn: Number(writeExpiry.value),
         password,
-        once: writeOnce.checked,
-        writeKey: writeKey.value.trim() || undefined,
+        once: !to && writeOnce.checked,
+        writeKey,
+        ...(to && { to: to.code, ...(await receiverAt(to)) }),
+      }).catch((problem) => {
+        forgetAddress(problem)
+        throw problem
       })
-      writeKey.value = ''
-      writeKeyRow.hidden = true
       // What was typed while it was being sent stays for the next.
       if (writeText.value === text) setText('')
+      addressTo(undefined)
       forgetChoices()
       await showNew(lent, password === suggested ? password : undefined)
-    },
+    }),
   )
-  if (!(problem instanceof Problem) || problem.reason !== 'write_key_required') return
-  writeKeyRow.hidden = false
+}
+
+/** Does `work` with the write key that was typed, and asks for one, before `submit`, where the server wants it. */
+export async function withWriteKey(submit: HTMLElement, work: (writeKey?: string) => Promise<unknown>) {
+  const problem = await work(writeKey.value.trim() || undefined)
+  const isWanted = problem instanceof Problem && problem.reason === 'write_key_required'
+  if (!problem) writeKey.value = ''
+  if (!problem || isWanted) writeKeyRow.hidden = !isWanted
+  if (!isWanted) return
+  submit.before(writeKeyRow)
   writeKey.select()
 }
 
@@ -237,8 +346,8 @@ export async function showNew(lent: Lent, password?: string) {
   showInstead(lent, true)
   showTab('write')
   forgetMessage()
-  reveal(element('written'), button('copy-code'))
-  if (!(await copy(toCopy() ?? ''))) return
+  revealWritten()
+  if (lent.isAddressed || !(await copy(toCopy() ?? ''))) return
   showCopied(button('copy-code'), 'copyCode', COPIED_BY_ITSELF)
   tell(copiedCode())
 }
@@ -254,27 +363,39 @@ function showWritten(isNew = false) {
   if (shown) shown.textContent = writtenPassword ?? ''
   if (!written) return
   const link = linkOf(written)
+  say(element('written-title'), written.isAddressed ? 'sentTo' : 'written')
+  element('written').classList.toggle('addressed', written.isAddressed === true)
   showCode(element('written-code'), written.code, isNew)
   element('written-code').setAttribute('aria-label', spell(written.code))
   // It gets the focus, and so a screen reader says the code.
   button('copy-code').setAttribute('aria-describedby', 'written-code')
   showSpelling(element('written-spelling'), written.code)
-  element<HTMLAnchorElement>('written-link').href = link
-  // On a phone it breaks before the code, never inside the host.
-  const host = document.createElement('span')
-  host.className = 'host'
-  host.textContent = new URL(link).host
-  element('written-link').replaceChildren(host, document.createElement('wbr'), `/#${written.code}`)
+  showLink(element<HTMLAnchorElement>('written-link'), link)
   element('written-qr').replaceChildren(qrCode(link))
   const ifUnsealed = written.hasPassword ? 'writtenPassword' : 'writtenPlain'
   say(element('written-seal'), written.isSealed ? 'writtenSealed' : ifUnsealed)
   showTimeLeft()
 }
 
+/** On a phone it breaks before the code, never inside the host. */
+export function showLink(anchor: HTMLAnchorElement, link: string) {
+  anchor.href = link
+  const { host } = new URL(link)
+  const shown = document.createElement('span')
+  shown.className = 'host'
+  shown.textContent = host
+  anchor.replaceChildren(shown, document.createElement('wbr'), link.slice(link.indexOf('/#')))
+}
+
 function showTimeLeft() {
   if (!written) return
+  element('written-receipt').textContent = receiptOf(written)
+  element('written-receipt').hidden = !written.receipt?.loadedAt
   const left = duration(written.expiresAt - now())
-  element('written-left').textContent = message(written.once ? 'leftOnce' : 'left', left)
+  const isTaken = written.receipt?.isGone
+  element('written-left').textContent = isTaken
+    ? message('receiptGone')
+    : message(written.once ? 'leftOnce' : 'left', left)
 }
 
 function showInstead(lent: Lent | undefined, isNew = false) {
@@ -313,7 +434,10 @@ function hideWritten() {
 historyChanged.addEventListener('change', async () => {
   const before = listed
   listed = await history()
-  const isWritten = ({ code, server }: Lent) => code === written?.code && server === written.server
+  const found = listed.find(isWritten)
   // Erased or taken. Where the browser refuses to remember, no text was ever in the list.
-  if (before.some(isWritten) && !listed.some(isWritten)) hideWritten()
+  if (before.some(isWritten) && !found) hideWritten()
+  if (!found) return
+  written = found
+  showTimeLeft()
 })

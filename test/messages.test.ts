@@ -70,8 +70,9 @@ test('every error that the server can answer with has a message', () => {
 })
 
 test('every message is used', () => {
-  const sealing: Problem['reason'][] = [
+  const ours: Problem['reason'][] = [
     'not_sealed',
+    'nobody_waits',
     'seal_insecure',
     'seal_password',
     'seal_text',
@@ -80,8 +81,9 @@ test('every message is used', () => {
     'seal_tampered',
     'seal_content',
     'seal_unavailable',
+    'seal_received',
   ]
-  const reasons = [...Object.keys(ERRORS), 'offline', 'unreachable', 'local', ...sealing]
+  const reasons = [...Object.keys(ERRORS), 'offline', 'unreachable', 'local', ...ours]
   const errors = new Set(reasons.map((code) => `error_${code}`))
   const unused = keys.filter((key) => {
     const isError = [...errors].some((error) => key === error || key.startsWith(`${error}_`))

@@ -11,6 +11,7 @@ import { join, relative } from 'node:path'
 import puppeteer, { type Page } from 'puppeteer-core'
 import { buildExtension } from '../build.ts'
 import { openStore } from '../db/open.ts'
+import { sealTo } from '../extension/hpke.ts'
 import { createApp } from '../index.ts'
 import { readSettings } from '../settings.ts'
 
@@ -32,6 +33,8 @@ const CODES = ['gRaN', 'NuBe', 'tWiG', 'PaLm', 'mOsS']
 const TEXT =
   'The train leaves at 9:40 from platform 4.\n안녕하세요 · こんにちは · 你好\nhttps://www.example.com/seat?car=7'
 const PASSWORD = 'heron'
+/** The public key of one who waits. */
+const RECEIVER = 'Xu-cJ210PHEvL2z994ZYENWwNhQdWQCJBxdwcCHBBh0'
 
 /** What a person has done when the picture is taken. */
 const STATES: Record<string, (page: Page) => Promise<unknown>> = {
@@ -68,6 +71,50 @@ const STATES: Record<string, (page: Page) => Promise<unknown>> = {
     await ask(page)
     await told(page, 'error_not_found')
   },
+  receiving: (page) => receive(page),
+  async received(page) {
+    await receive(page)
+    const { publicKey } = (await api('load', { code: CODES[0] })).error
+    const [code = ''] = CODES
+    await api('write', { to: code, ...(await sealTo(publicKey, code, TEXT)) })
+    await shown(page, '#loaded-text')
+  },
+  async plain(page) {
+    await receive(page)
+    await api('write', { to: CODES[0], text: TEXT })
+    await shown(page, '#loaded-text')
+  },
+  async addressed(page) {
+    await address(page)
+    await type(page, '#write-text', TEXT)
+    await shown(page, '#to-seal')
+  },
+  async sent(page) {
+    await address(page)
+    await type(page, '#write-text', TEXT)
+    await press(page, '#write-submit')
+    await shown(page, '#written-code')
+  },
+  async offered(page) {
+    await api('receive', {})
+    await press(page, '#load-tab')
+    await type(page, '#load-code', CODES[0] as string)
+    await told(page, 'error_receiving')
+  },
+  async receipt(page) {
+    await write(page)
+    await api('load', { code: CODES[0] })
+    await shown(page, '#written-receipt')
+  },
+  async fates(page) {
+    for (const traits of [{}, { once: true }, { expiresIn: 604_800 }]) {
+      await write(page, traits)
+      await press(page, '#write-another')
+    }
+    for (const code of CODES.slice(0, 2)) await api('load', { code })
+    await shown(page, '#history li:nth-last-child(1) .receipt')
+    await shown(page, '#history .gone .receipt')
+  },
   async offline(page) {
     await type(page, '#write-text', TEXT)
     await page.setOfflineMode(true)
@@ -90,11 +137,29 @@ async function write(page: Page, { expiresIn = 3600, password, once }: Traits = 
   await shown(page, '#written-code')
 }
 
+/** What another computer asks of the server. */
+async function api(route: string, body: unknown) {
+  const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  return (await app.handle(new Request(`${SITE}/api/${route}`, request))).json()
+}
+
+async function receive(page: Page) {
+  await press(page, '#load-tab')
+  await press(page, '#receive-start')
+  await page.waitForFunction(() => document.querySelector('#receive-seal span')?.textContent)
+}
+
+/** Follows the link of one who waits. */
+async function address(page: Page) {
+  await api('receive', { publicKey: RECEIVER })
+  await page.evaluate((code) => {
+    location.hash = `>${code}`
+  }, CODES[0] as string)
+}
+
 /** Asks for a text that another computer has written. */
 async function load(page: Page, traits: Traits = {}) {
-  const headers = { 'content-type': 'application/json' }
-  const body = JSON.stringify({ text: TEXT, ...traits })
-  await app.handle(new Request(`${SITE}/api/write`, { method: 'POST', headers, body }))
+  await api('write', { text: TEXT, ...traits })
   await ask(page)
   await (traits.password ? told(page, 'error_not_sealed') : shown(page, '#loaded-text'))
 }

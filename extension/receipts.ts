@@ -1,0 +1,45 @@
+/** Receipts: asks what has become of the texts of “My texts”, one after another, as long as somebody looks. */
+import { askReceipt, history, type Lent, Problem } from './api.ts'
+import { clockTime, message } from './messages.ts'
+
+/** Milliseconds between two questions, of whatever text: 40 a minute, a third of what a server allows. */
+const STEP = 1500
+/** Milliseconds between two about the same text, at least. */
+const EACH = 2500
+/** Milliseconds between two questions while nobody sees the page. */
+const UNSEEN = 60_000
+/** Milliseconds to leave a server alone that does not answer. */
+const REST = 15_000
+
+/** When each text was asked about, by its erase token: milliseconds of this page. */
+const asked = new Map<string, number>()
+let timer: ReturnType<typeof setTimeout> | undefined
+
+/** When a text was loaded last, in words; empty where it was not, as far as is known. */
+export const receiptOf = ({ receipt }: Lent) =>
+  receipt?.loadedAt === undefined ? '' : message('receiptLoaded', clockTime(receipt.loadedAt))
+
+/** Goes on for as long as the page is open. */
+export async function watchReceipts() {
+  clearTimeout(timer)
+  const pause = await askNext()
+  clearTimeout(timer)
+  timer = setTimeout(watchReceipts, Math.max(pause, document.hidden ? UNSEEN : STEP))
+}
+
+/** Asks about the text that has waited longest; returns how many milliseconds to let pass at least. */
+async function askNext(): Promise<number> {
+  const open = (await history()).filter(({ receipt }) => !receipt?.isGone)
+  const since = ({ eraseToken }: { eraseToken: string }) => asked.get(eraseToken) ?? Number.NEGATIVE_INFINITY
+  const [next] = open.sort((one, other) => since(one) - since(other))
+  if (!next || performance.now() - since(next) < EACH) return 0
+  asked.set(next.eraseToken, performance.now())
+  try {
+    await askReceipt(next)
+    return 0
+  } catch (thrown) {
+    return (Problem.of(thrown).details.retryAfter ?? 0) * 1000 || REST
+  }
+}
+
+document.addEventListener('visibilitychange', () => document.hidden || watchReceipts())
