@@ -66,7 +66,7 @@ export function askTwice(eraseButton: HTMLButtonElement, find: () => Lent | unde
     if (asked && (detail > 1 || Date.now() - askedAt < DOUBLE_CLICK)) return
     const lent = find()
     if (!lent) return
-    if (asked !== lent) {
+    if (asked?.eraseToken !== lent.eraseToken) {
       ask(lent)
       tell('eraseAgain')
       timer = setTimeout(() => ask(undefined), SECOND_THOUGHT)

@@ -157,7 +157,8 @@ async function receive(waiting: Waiting, signal: AbortSignal) {
       const { reason, details } = Problem.of(thrown)
       return { problem: { reason, details } }
     })
-  if (signal.aborted) return
+  // Nobody waits any more, or for another one. With the text, the waiting ends too.
+  if (signal.aborted && !outcome) return
   const arrival: Arrival = { received: waiting.code, outcome }
   if (await chrome.runtime.sendMessage(arrival).catch(() => false)) return
   await speak(await kept.get('language'))

@@ -11,6 +11,7 @@ import {
   keepWriteKey,
   type Loaded,
   loadHere,
+  now,
   type Outcome,
   Problem,
   request,
@@ -135,7 +136,7 @@ async function askUntilThere(waiting: Waiting, signal: AbortSignal): Promise<Loa
 }
 
 /** Undefined where there is none yet, or where it is better to ask anew. */
-async function ask({ server, code, receiveToken }: Waiting, signal: AbortSignal) {
+async function ask({ server, code, receiveToken, expiresAt }: Waiting, signal: AbortSignal) {
   const attempt = new AbortController()
   const stop = () => attempt.abort()
   signal.addEventListener('abort', stop)
@@ -144,7 +145,7 @@ async function ask({ server, code, receiveToken }: Waiting, signal: AbortSignal)
       call(server).api.receive.wait.post({ code, receiveToken }, { fetch: { signal: attempt.signal } }),
       (answer, status) => status === 204 || ('text' in answer && typeof answer.text === 'string'),
     )
-    return (await Promise.race([answer, woken(LONGEST, attempt.signal)])) || undefined
+    return (await Promise.race([answer, woken(Math.min(LONGEST, expiresAt - now()), attempt.signal)])) || undefined
   } finally {
     signal.removeEventListener('abort', stop)
     attempt.abort()

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import axe from 'axe-core'
 import jsQR from 'jsqr'
 import lighthouse from 'lighthouse'
+import { newReceiver } from '../extension/hpke.ts'
 import { LANGUAGES } from '../extension/languages.ts'
 import type { Page } from './support/browsers.ts'
 import { CHROMIUM, type ChromiumPage } from './support/chromium.ts'
@@ -68,6 +69,34 @@ describeIn(CHROMIUM, (chromium) => {
     await page.click('#load-submit')
     await loadedText(page)
     yield 'loaded'
+    await page.click('#receive-start')
+    await page.says('#receive-words', /./)
+    yield 'receiving'
+    await page.click('#receiving summary')
+    yield 'receiving, with a large QR code'
+    await page.click('#receive-cancel')
+    await tells(page, 'receiveCancelled')
+    yield 'receiving, cancelled'
+    const { publicKey } = await newReceiver()
+    const { code: other, receiveToken } = await server.receive(publicKey)
+    await page.fill('#load-code', '')
+    await page.type(other, '#load-code')
+    await tells(page, 'error_receiving')
+    yield 'load, of one who waits'
+    await page.click('#to-waiting')
+    await page.says('#to-words', /./)
+    yield 'write, addressed'
+    await page.fill('#write-text', 'a text')
+    await page.click('#write-submit')
+    await writtenCode(page)
+    yield 'written, addressed'
+    await server.awaitText(other, receiveToken)
+    await page.says('#written-receipt', /loaded|./)
+    yield 'written, and read'
+    await page.click('#write-another')
+    yield 'list, with a receipt'
+    await page.click('#to-open')
+    yield 'write, to a code'
   }
 
   async function expectNoViolations(page: ChromiumPage, screen: string) {
@@ -438,7 +467,7 @@ describeIn(CHROMIUM, (chromium) => {
       await page.says('#write-text', text)
       await page.seesNo('#written-code')
       expect(await page.evaluate(() => location.href)).toBe(`${server.url}/`)
-      expect(page.requests.slice(before).filter((url) => url.includes('/api/') || url.includes('phone'))).toEqual([])
+      expect(page.requests.slice(before).filter((url) => /\/api\/(?!status)|phone/.test(url))).toEqual([])
       expect(await page.evaluate(() => caches.has('shared'))).toBe(false)
       const other = await chromium().open(server.url)
       await isReady(other)

@@ -98,7 +98,8 @@ const STATES: Record<string, (page: Page) => Promise<unknown>> = {
   async offered(page) {
     await api('receive', {})
     await press(page, '#load-tab')
-    await type(page, '#load-code', CODES[0] as string)
+    await press(page, '#load-code')
+    await page.keyboard.type(CODES[0] as string)
     await told(page, 'error_receiving')
   },
   async receipt(page) {

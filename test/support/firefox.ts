@@ -97,7 +97,11 @@ export class FirefoxPage extends Page {
           (entry) => entry.getAttribute('label') === label,
         )
         if (menu?.state !== 'open' || !entry) return false
-        menu.activateItem(entry)
+        // An extension of several entries has a menu of its own.
+        const inner = entry.closest('menupopup') as Menu
+        if (inner.state !== 'open') (inner.parentElement as Element as SubMenu).openMenu(true)
+        if (inner.state !== 'open') return false
+        inner.activateItem(entry)
         return true
       }, label),
     )
@@ -158,6 +162,10 @@ interface Menu extends Element {
   state: string
   hidePopup(): void
   activateItem(entry: Element): void
+}
+
+interface SubMenu extends Element {
+  openMenu(open: boolean): void
 }
 
 interface PopupBrowser extends Element {

@@ -45,6 +45,11 @@ export async function testServer(env: Record<string, string> = {}) {
     /** What is stored under `code`, as another computer would load it; undefined where there is nothing. */
     load: async (code: string, password?: string) =>
       (await post<{ text?: string }>('/api/load', { code, password })).text,
+    /** Takes a code to wait under, as another computer would. */
+    receive: (publicKey?: string) => post<{ code: string; receiveToken: string }>('/api/receive', { publicKey }),
+    /** What was written to a code that waits; undefined where nothing was. */
+    awaitText: async (code: string, receiveToken: string) =>
+      (await post<{ text?: string }>('/api/receive/wait', { code, receiveToken })).text,
     /** Cuts every connection and refuses new ones, until `resume`. */
     async pause() {
       await app.stop(true)

@@ -1,0 +1,449 @@
+/** Receiving and receipts through the pages that people use: the letters first, the text by itself, and nobody between reads it. */
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import jsQR from 'jsqr'
+import messages from '../extension/_locales/en/messages.json'
+import { newReceiver, openReceived } from '../extension/hpke.ts'
+import type { Browser, Page } from './support/browsers.ts'
+import { CHROMIUM, type ChromiumPage } from './support/chromium.ts'
+import { FIREFOX, FirefoxPopup } from './support/firefox.ts'
+import { describeIn, isReady, loadedText, openExtension, openPage, tells, write, writtenCode } from './support/homes.ts'
+import { poll } from './support/poll.ts'
+import { type TestServer, testServer } from './support/server.ts'
+import { MINUTE } from './support/support.ts'
+
+const TEXT = 'nobody else may read this\nنص 한글 🎈'
+
+let server: TestServer
+let recorder: Bun.Server<undefined>
+/** The server behind the recorder. */
+let recorded: TestServer
+/** All that came over the network: of each request its path and its body, and the answer. */
+let requests: { path: string; body: string; answer: string; at: number }[] = []
+
+beforeAll(async () => {
+  server = await testServer()
+  recorder = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    idleTimeout: 60,
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url)
+      const { method, headers, signal } = request
+      const recording = { path: pathname, body: await request.text(), answer: '', at: performance.now() }
+      requests.push(recording)
+      const answer = await fetch(server.url + pathname + search, {
+        ...{ method, headers, body: recording.body || undefined, redirect: 'manual', signal },
+        decompress: false,
+      }).catch(() => new Response('The server is away', { status: 502 }))
+      if (!pathname.startsWith('/api/')) return answer
+      recording.answer = await answer.text()
+      return new Response(recording.answer || null, { status: answer.status, headers: answer.headers })
+    },
+  })
+  recorded = { ...server, url: recorder.url.origin }
+})
+afterAll(async () => {
+  await recorder.stop(true)
+  await server[Symbol.asyncDispose]()
+})
+
+const open = { page: openPage, extension: openExtension }
+type Home = keyof typeof open
+const pageOf = (home: Home, browser: Browser) => open[home](browser, recorded)
+
+/** Presses Receive; returns the code. */
+async function receive(page: Page): Promise<string> {
+  await page.click('#load-tab')
+  await page.click('#receive-start')
+  return receivingCode(page)
+}
+
+const receivingCode = async (page: Page) =>
+  (await page.says('#receive-code', /^(\s*[A-Za-z]\s*){4}$/)).replace(/\s/g, '')
+
+/** Writes as curl does. */
+const curl = (path: string, body: string) => fetch(`${server.url}/${path}`, { method: 'POST', body })
+
+/** Types the code of one who waits, below the box. */
+async function address(page: Page, code: string) {
+  await page.click('#write-tab')
+  await page.click('#to-open')
+  await page.type(code, '#to-code')
+  await page.sees('#to-row')
+}
+
+async function send(page: Page, text: string) {
+  await page.fill('#write-text', text)
+  await page.click('#write-submit')
+  await writtenCode(page)
+}
+
+describeIn(CHROMIUM, (chromium) => {
+  describeIn(FIREFOX, (firefox) => {
+    test('a phone writes by the link that it scanned, and the desktop shows the text without a key pressed', async () => {
+      requests = []
+      const desktop = await pageOf('page', firefox())
+      await desktop.resize(1280, 800)
+      const code = await receive(desktop)
+      const scanned = await qrIn(desktop, '#receive-qr canvas')
+      expect(scanned).toBe(`${recorded.url}/#>${code}`)
+
+      const phone = await openPage(chromium(), recorded, scanned.slice(recorded.url.length + 1))
+      await phone.resize(390, 844)
+      await phone.says('#to-letters', new RegExp([...code].join('\\s*')))
+      expect(await phone.evaluate(() => location.hash)).toBe('')
+      for (const id of ['#write-expiry', '#write-once', '#write-password', '#to-open']) await phone.seesNo(id)
+      // Nothing was sent or asked for by the link alone.
+      const ofReceiver = /\/api\/(receive|receive\/wait)$/
+      expect(requests.filter(({ path }) => path.startsWith('/api/') && !ofReceiver.test(path))).toEqual([])
+
+      await phone.type(TEXT.slice(0, 10), '#write-text')
+      const words = await phone.says('#to-words', /^[a-z]{6} [a-z]{6}$/)
+      await desktop.says('#receive-words', new RegExp(`^${words}$`))
+      await send(phone, TEXT)
+      expect(await loadedText(desktop)).toBe(TEXT)
+      await tells(desktop, 'textIsHere')
+      await desktop.says('#loaded-note', /Received and sealed/)
+      await phone.says('#written-seal', /^sealed$/)
+      await phone.says('#written-receipt', /^loaded /)
+
+      const all = JSON.stringify(requests)
+      expect(all).toContain('1.hpke.')
+      expect(all).not.toContain('nobody else')
+      await poll(
+        'the text to be gone',
+        async () => server.query('SELECT 1 FROM text WHERE body IS NOT NULL AND body <> ?', '').length === 0,
+      )
+    })
+
+    test.each([
+      ['page', chromium, 'extension', firefox],
+      ['extension', chromium, 'page', firefox],
+      ['extension', firefox, 'extension', chromium],
+      ['page', firefox, 'page', chromium],
+    ] as const)(
+      'the %s of one browser receives, sealed, what another writes to its code',
+      async (to, reader, from, writer) => {
+        requests = []
+        const reading = await pageOf(to, reader())
+        const code = await receive(reading)
+        const writing = await pageOf(from, writer())
+        await address(writing, code)
+        await writing.says('#to-words', /./)
+        await send(writing, TEXT)
+        expect(await loadedText(reading)).toBe(TEXT)
+        await reading.says('#loaded-note', /Received and sealed/)
+        expect(JSON.stringify(requests)).not.toContain('nobody else')
+      },
+    )
+  })
+
+  test('a text that curl has written is shown, and both know that it was not sealed', async () => {
+    const page = await pageOf('page', chromium())
+    const code = await receive(page)
+    expect((await curl(code, TEXT)).status).toBe(201)
+    expect(await loadedText(page)).toBe(TEXT)
+    await page.says('#loaded-note', /not sealed/)
+    // A console has no key.
+    const { code: console, receiveToken } = await server.receive()
+    await address(page, console)
+    await page.says('#to-seal', /^Not sealed/)
+    await send(page, 'to a console')
+    await page.says('#written-seal', /^not sealed$/)
+    expect(await server.awaitText(console, receiveToken)).toBe('to a console')
+  })
+
+  test('on plain http it waits without a key, and says so', async () => {
+    const page = await chromium().open(recorded.url.replace('127.0.0.1', 'plain.test'))
+    await isReady(page)
+    const code = await receive(page)
+    await page.says('#receive-seal', /^Not sealed/)
+    const other = await pageOf('page', chromium())
+    await address(other, code)
+    await other.says('#to-seal', /^Not sealed/)
+    await send(other, TEXT)
+    expect(await loadedText(page)).toBe(TEXT)
+    const { publicKey, keys } = await newReceiver()
+    const sealed = await server.receive(publicKey)
+    await page.click('#write-tab')
+    await address(page, sealed.code)
+    await page.says('#to-seal', /^Not sealed/)
+    await send(page, 'could not be sealed')
+    expect(await server.awaitText(sealed.code, sealed.receiveToken)).toBe('could not be sealed')
+    expect(keys.privateKey.extractable).toBe(false)
+  })
+
+  test('a page that is left and opened again goes on waiting, and opens what was sealed to it meanwhile', async () => {
+    const page = await pageOf('page', chromium())
+    const code = await receive(page)
+    const words = await page.says('#receive-words', /./)
+    await page.reload()
+    await isReady(page)
+    expect(await receivingCode(page)).toBe(code)
+    await page.says('#receive-words', new RegExp(words))
+    await page.goto('about:blank')
+    const writer = await pageOf('page', chromium())
+    await address(writer, code)
+    await send(writer, TEXT)
+    await page.goto(recorded.url)
+    expect(await loadedText(page)).toBe(TEXT)
+    const keys = () =>
+      page.evaluate(async () => {
+        const { promise, resolve } = Promise.withResolvers<number>()
+        const opening = indexedDB.open('keys')
+        opening.onsuccess = () => {
+          const counting = opening.result.transaction('keys').objectStore('keys').count()
+          counting.onsuccess = () => resolve(counting.result)
+        }
+        const count = await promise
+        opening.result.close()
+        return count
+      })
+    await poll('the key to be gone', async () => (await keys()) === 0)
+  })
+
+  test('a server that is away and a network that is lost are waited out, and the text comes', async () => {
+    const page = (await pageOf('page', chromium())) as ChromiumPage
+    const code = await receive(page)
+    await server.pause()
+    server.resume()
+    await page.puppet.setOfflineMode(true)
+    await tells(page, 'error_offline')
+    expect((await curl(code, TEXT)).status).toBe(201)
+    await page.puppet.setOfflineMode(false)
+    expect(await loadedText(page)).toBe(TEXT)
+  })
+
+  test('whoever waits no more says so, and nobody can write to the code', async () => {
+    const page = await pageOf('page', chromium())
+    const code = await receive(page)
+    const writer = await pageOf('page', chromium())
+    await address(writer, code)
+    await writer.says('#to-words', /./)
+    await page.click('#receive-cancel')
+    await tells(page, 'receiveCancelled')
+    await page.seesNo('#receiving')
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('receive-start')
+    await writer.fill('#write-text', 'too late')
+    await poll('the end of the waiting', async () => (await curl(code, '')).status === 404)
+    await writer.click('#write-submit')
+    await tells(writer, 'error_nobody_waits')
+    await writer.seesNo('#to-row')
+    expect(await writer.text('#write-text')).toBe('too late')
+    await page.reload()
+    await isReady(page)
+    await page.seesNo('#receiving')
+  })
+
+  test('after ten minutes the letters are over, and a press takes new ones', async () => {
+    const page = await pageOf('page', chromium())
+    const code = await receive(page)
+    await page.says('#receive-left', /9 minutes|10 minutes/)
+    server.clock.ahead += 10 * MINUTE
+    await page.reload()
+    await tells(page, 'receiveOver')
+    await page.seesNo('#receiving')
+    await page.click('#receive-start')
+    expect(await receivingCode(page)).not.toBe(code)
+    await page.click('#receive-cancel')
+  })
+
+  test('a code under which somebody waits is offered to be written to', async () => {
+    const { code, receiveToken } = await server.receive()
+    const page = await pageOf('page', chromium())
+    await page.click('#load-tab')
+    await page.type(code, '#load-code')
+    await tells(page, 'error_receiving')
+    await page.click('#to-waiting')
+    await page.sees('#to-row')
+    await send(page, 'found by chance')
+    expect(await server.awaitText(code, receiveToken)).toBe('found by chance')
+  })
+
+  test('an address can be dropped, stays with what was typed, and is refused where nobody waits', async () => {
+    const { code } = await server.receive()
+    const page = await pageOf('page', chromium())
+    await page.click('#write-tab')
+    await page.type('typed before', '#write-text')
+    await address(page, code)
+    await page.reload()
+    await isReady(page)
+    await page.sees('#to-row')
+    expect(await page.text('#write-text')).toBe('typed before')
+    await page.click('#to-drop')
+    await page.seesNo('#to-row')
+    await page.sees('#write-expiry')
+    await page.says('#write-submit', /^Get four letters/)
+    const free = await server.write('nobody waits for this')
+    await page.click('#to-open')
+    await page.type(free, '#to-code')
+    await tells(page, 'error_nobody_waits')
+    await page.seesNo('#to-row')
+    await page.click('#write-submit')
+    expect(await server.load(await writtenCode(page))).toBe('typed before')
+  })
+
+  test('a server with write keys asks for one before it lends a code, and not of who writes to it', async () => {
+    await using guarded = await testServer({ WRITE_KEYS: 'anna:anna-has-this-key' })
+    const page = await openPage(chromium(), guarded)
+    await page.click('#load-tab')
+    await page.click('#receive-start')
+    await tells(page, 'error_write_key_required')
+    await page.type('anna-has-this-key', '#write-key')
+    await page.press('Enter')
+    const code = await receivingCode(page)
+    await page.seesNo('#write-key')
+    await page.evaluate(() => localStorage.clear())
+    const writer = await openPage(chromium(), guarded)
+    await address(writer, code)
+    await send(writer, 'x'.repeat(200_000))
+    expect(await loadedText(page)).toHaveLength(200_000)
+  })
+
+  test('what was changed on its way is not shown', async () => {
+    const page = await pageOf('page', chromium())
+    const code = await receive(page)
+    const { publicKey } = (await (await post('load', { code })).json()).error
+    const seal = `1.hpke.${publicKey}`
+    expect((await post('write', { to: code, text: 'AAAA', seal })).status).toBe(201)
+    await tells(page, 'error_seal_received')
+    await page.seesNo('#loaded-text')
+    await page.seesNo('#receiving')
+  })
+
+  const post = (route: string, body: unknown) =>
+    fetch(`${server.url}/api/${route}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+
+  test('a text to a receiver can be opened by its key alone', async () => {
+    const { publicKey, keys } = await newReceiver()
+    const { code, receiveToken } = await server.receive(publicKey)
+    const page = await pageOf('page', chromium())
+    await address(page, code)
+    await send(page, TEXT)
+    const { text, seal } = await (await post('receive/wait', { code, receiveToken })).json()
+    expect(await openReceived(keys, code, text, seal)).toBe(TEXT)
+  })
+
+  test('“My texts” tells by itself when a text was loaded, and when one is gone, and both stay', async () => {
+    const page = await pageOf('page', chromium())
+    const many = await write(page, 'many')
+    await server.load(many)
+    await page.says('#written-receipt', /^loaded \d/)
+    await page.click('#write-another')
+    const taken = await write(page, 'once', { once: true })
+    await page.click('#write-another')
+    await server.load(taken)
+    await page.says(`#history [data-code=${taken}] .receipt`, /^loaded \d/)
+    await page.says(`#history [data-code=${taken}] .left`, /^gone$/)
+    await page.says(`#history [data-code=${many}] .left`, /hour|minutes/)
+    await page.reload()
+    await isReady(page)
+    await page.says(`#history [data-code=${taken}] .left`, /^gone$/)
+    // What is gone is asked about no more, and leaves the list without asking.
+    requests = []
+    await page.click(`#history [data-code=${taken}] .danger`)
+    await page.says(`#history [data-code=${taken}] .danger`, /Really/)
+    // More than a double click.
+    await poll('another question', async () => requests.filter(({ path }) => path === '/api/status').length > 0)
+    await page.click(`#history [data-code=${taken}] .danger`)
+    await page.until('the text to leave the list', (code) => !document.querySelector(`[data-code=${code}]`), taken)
+    expect(requests.filter(({ path, body }) => path === '/api/erase' || body.includes(taken))).toEqual([])
+  })
+
+  test('many texts are asked about in turn, and never more than a third of what a server allows', async () => {
+    const page = await pageOf('page', chromium())
+    const codes = []
+    for (let i = 0; i < 4; i++) {
+      codes.push(await write(page, `text ${i}`))
+      await page.click('#write-another')
+    }
+    requests = []
+    const asked = () => requests.filter(({ path }) => path === '/api/status')
+    await poll('all to be asked about', async () => new Set(asked().map(({ body }) => body)).size === 4, 10_000)
+    const times = asked().map(({ at }) => at)
+    for (const [i, at] of times.slice(1).entries()) expect(at - (times[i] ?? 0)).toBeGreaterThan(1300)
+  })
+
+  test('a popup that was closed goes on waiting: its code is there again, and so is the text', async () => {
+    await (await openExtension(chromium(), server)).close()
+    const site = await chromium().open(`${server.url}/robots.txt`)
+    const openPopup = async () => {
+      const popup = await chromium().openPopup(site)
+      await isReady(popup)
+      return popup
+    }
+    const popup = await openPopup()
+    const code = await receive(popup)
+    await popup.close()
+    const again = await openPopup()
+    expect(await receivingCode(again)).toBe(code)
+    await again.close()
+    const { publicKey } = (await (await post('load', { code })).json()).error
+    expect(publicKey).toMatch(/^[\w-]{43}$/)
+    const writer = await openPage(chromium(), server)
+    await address(writer, code)
+    await send(writer, TEXT)
+    // Without any popup.
+    await writer.says('#written-receipt', /^loaded/)
+    expect(await loadedText(await openPopup())).toBe(TEXT)
+  })
+
+  test('“Receive into this field” puts what was written where the caret was, though the popup closes', async () => {
+    await (await openExtension(chromium(), server)).close()
+    const site = await chromium().open(`${server.url}/robots.txt`)
+    await (await chromium().openPopup(site)).close()
+    const choose = () =>
+      chromium().inBackground(async () => {
+        const [tab] = await chrome.tabs.query({ active: true, lastFocusedWindow: true })
+        const { onClicked } = chrome.contextMenus as unknown as { onClicked: { dispatch(...args: unknown[]): void } }
+        onClicked.dispatch({ menuItemId: 'receive-into-field', selectionText: '', frameId: 0 }, tab)
+      })
+    for (const isClosed of [false, true]) {
+      await site.puppet.bringToFront()
+      await site.evaluate(() => {
+        document.body.innerHTML = '<textarea>ab</textarea>'
+        document.querySelector('textarea')?.focus()
+        document.querySelector('textarea')?.setSelectionRange(1, 1)
+      })
+      const popup = await chromium().popupThatOpens(choose)
+      const code = await receivingCode(popup)
+      await popup.sees('#field-note')
+      if (isClosed) await popup.close()
+      expect((await curl(code, `written ${isClosed}`)).status).toBe(201)
+      await site.says('textarea', new RegExp(`^awritten ${isClosed}b$`))
+      if (!isClosed) await popup.close()
+    }
+  })
+})
+
+describeIn(FIREFOX, (firefox) => {
+  test('“Receive into this field” puts what was written into the field', async () => {
+    await (await openExtension(firefox(), server)).close()
+    const site = await firefox().open(`${server.url}/robots.txt`)
+    await site.evaluate(() => {
+      document.body.replaceChildren(document.createElement('textarea'))
+      document.querySelector('textarea')?.focus()
+    })
+    await site.chooseInMenu('textarea', messages.receiveIntoField.message)
+    const code = await receivingCode(new FirefoxPopup(firefox()))
+    expect((await curl(code, 'into the\nfield')).status).toBe(201)
+    await site.says('textarea', /^into the\nfield$/)
+  })
+})
+
+/** What a phone's camera reads in a picture of the page. */
+async function qrIn(page: Page, selector: string): Promise<string> {
+  await page.sees(selector)
+  const { pixels, width, height } = await page.evaluate((selector) => {
+    const canvas = document.querySelector(selector) as HTMLCanvasElement
+    const { data, width, height } = (canvas.getContext('2d') as CanvasRenderingContext2D).getImageData(
+      ...([0, 0, canvas.width, canvas.height] as const),
+    )
+    return { pixels: [...data], width, height }
+  }, selector)
+  return jsQR(Uint8ClampedArray.from(pixels), width, height)?.data ?? ''
+}
