@@ -7,7 +7,8 @@ export const plain = (text: string) => text.normalize('NFKC').replace(/\p{Cf}/gu
 /** The code that a text names: in a link, spelled, as its only word of four letters, or letter by letter. Anything less clear is none. */
 export function readCode(original: string): string | undefined {
   const text = plain(original)
-  const linked = /#([A-Za-z]{4})(?=[^\w/]*(\s|$))/.exec(text) ?? /[.:]\S*\/([A-Za-z]{4})(?=[^\w/]*(\s|$))/.exec(text)
+  const linked =
+    /#(?:>|%3E)?([A-Za-z]{4})(?=[^\w/]*(\s|$))/.exec(text) ?? /[.:]\S*\/([A-Za-z]{4})(?=[^\w/]*(\s|$))/.exec(text)
   if (linked) return linked[1]
   const spelled = SPELLED.exec(text)
   if (spelled) return spelled.slice(1).join('')

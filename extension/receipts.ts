@@ -2,8 +2,10 @@
 import { askReceipt, history, type Lent, Problem } from './api.ts'
 import { clockTime, message } from './messages.ts'
 
-/** Milliseconds between two questions, of whatever text: 40 a minute, a third of what a server allows. */
+/** Milliseconds between two questions, of whatever text, at first: 40 a minute, a third of what a server allows. */
 const STEP = 1500
+/** How much longer they become where others of the same address ask so much that the server refuses. */
+const YIELD = 8
 /** Milliseconds between two about the same text, at least. */
 const EACH = 2500
 /** Milliseconds between two questions while nobody sees the page. */
@@ -14,6 +16,7 @@ const REST = 15_000
 /** When each text was asked about, by its erase token: milliseconds of this page. */
 const asked = new Map<string, number>()
 let timer: ReturnType<typeof setTimeout> | undefined
+let step = STEP
 
 /** When a text was loaded last, in words; empty where it was not, as far as is known. */
 export const receiptOf = ({ receipt }: Lent) =>
@@ -24,7 +27,7 @@ export async function watchReceipts() {
   clearTimeout(timer)
   const pause = await askNext()
   clearTimeout(timer)
-  timer = setTimeout(watchReceipts, Math.max(pause, document.hidden ? UNSEEN : STEP))
+  timer = setTimeout(watchReceipts, Math.max(pause, document.hidden ? UNSEEN : step))
 }
 
 /** Asks about the text that has waited longest; returns how many milliseconds to let pass at least. */
@@ -38,7 +41,9 @@ async function askNext(): Promise<number> {
     await askReceipt(next)
     return 0
   } catch (thrown) {
-    return (Problem.of(thrown).details.retryAfter ?? 0) * 1000 || REST
+    const { reason, details } = Problem.of(thrown)
+    if (reason === 'too_many_requests') step = Math.min(YIELD * step, UNSEEN)
+    return (details.retryAfter ?? 0) * 1000 || REST
   }
 }
 

@@ -46,9 +46,12 @@ async function waitFor(next: Waiting, isNew = false) {
   const { signal } = stop
   waiting = next
   showReceive(isNew)
-  void showSeal(next)
-  tell('receiveHow')
-  if (isNew) reveal(element('receiving'), button('receive-copy'))
+  // Offline, perhaps: then there is nobody to compare words with.
+  showSeal(next).catch(() => {})
+  if (isNew) {
+    tell('receiveHow')
+    reveal(element('receiving'), button('receive-copy'))
+  }
   try {
     const text = await receive(next, signal)
     if (signal.aborted) return
@@ -110,4 +113,5 @@ button('receive-cancel').onclick = async () => {
   await stopWaiting(cancelled)
 }
 
-copyOnPress(button('receive-copy'), () => waiting && linkTo(waiting), 'copiedLink')
+// What finds links in messages would end this one at its >.
+copyOnPress(button('receive-copy'), () => waiting && new URL(linkTo(waiting)).href, 'copiedLink')

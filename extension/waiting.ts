@@ -58,11 +58,14 @@ export async function takeCode(writeKey?: string): Promise<Waiting> {
   return waiting
 }
 
-/** Undefined in a browser that lacks X25519. */
-async function newReceiver() {
-  const { newReceiver } = await hpke().catch(() => {
+const sealing = () =>
+  hpke().catch(() => {
     throw new Problem('unreachable')
   })
+
+/** Undefined in a browser that lacks X25519. */
+async function newReceiver() {
+  const { newReceiver } = await sealing()
   return newReceiver().catch(() => undefined)
 }
 
@@ -156,7 +159,7 @@ async function opened(waiting: Waiting, { text, seal }: { text: string; seal?: s
   const { code, expiresAt } = waiting
   const loaded = { code, once: true, expiresAt }
   if (seal === undefined) return { ...loaded, text, received: 'plain' }
-  const { openReceived } = await hpke()
+  const { openReceived } = await sealing()
   const keys = await keysOf(waiting)
   try {
     if (!keys) throw new Problem('seal_received')

@@ -143,10 +143,8 @@ button('to-open').onclick = () => {
   button('to-open').hidden = true
   toCode.focus()
 }
-toCode.oninput = (event) => {
-  if ((event as InputEvent).isComposing) return
-  // A link to the code, too.
-  const code = readCode(toCode.value.replace(/>|%3E/i, ''))
+toCode.oninput = () => {
+  const code = readCode(toCode.value)
   if (!code) return FOREIGN.test(plain(toCode.value)) ? complain('codeLetters') : forgetMessage('codeLetters')
   forgetMessage()
   addressTo(code, true)
@@ -305,8 +303,8 @@ element('write-form').onsubmit = async (event) => {
   }
   const to = address
   const isSealing = !to && writePassword.value && canSeal()
-  await withWriteKey(button('write-submit'), (writeKey) =>
-    busy(button('write-submit'), isSealing ? 'sealing' : 'writing', async () => {
+  await withWriteKey(button('write-submit'), async (writeKey) => {
+    const problem = await busy(button('write-submit'), isSealing ? 'sealing' : 'writing', async () => {
       const text = writeText.value
       const password = (!to && writePassword.value) || undefined
       const lent = await write({
@@ -316,17 +314,16 @@ element('write-form').onsubmit = async (event) => {
         once: !to && writeOnce.checked,
         writeKey,
         ...(to && { to: to.code, ...(await receiverAt(to)) }),
-      }).catch((problem) => {
-        forgetAddress(problem)
-        throw problem
       })
       // What was typed while it was being sent stays for the next.
       if (writeText.value === text) setText('')
       addressTo(undefined)
       forgetChoices()
       await showNew(lent, password === suggested ? password : undefined)
-    }),
-  )
+    })
+    forgetAddress(problem)
+    return problem
+  })
 }
 
 /** Does `work` with the write key that was typed, and asks for one, before `submit`, where the server wants it. */

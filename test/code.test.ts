@@ -9,6 +9,8 @@ test.each([
   ['\u2068aBcD\u2069', 'aBcD'],
   ['a\u00a0B\u3000c D', 'aBcD'],
   ['https://ｅｘ.example/#aBcD', 'aBcD'],
+  ['https://ex.example/#>aBcD', 'aBcD'],
+  ['https://ex.example/#%3EaBcD', 'aBcD'],
   ['small a · BIG B · small c · BIG D', 'aBcD'],
   ['small a · BIG B · small c · BIG D\nCopied. Gone in 1 hour.', 'aBcD'],
   ['소문자 a · 대문자 B · 소문자 c · 대문자 D', 'aBcD'],

@@ -217,7 +217,8 @@ describeIn(CHROMIUM, (chromium) => {
           body: await request.text(),
         })
         const body = await answer.text()
-        await new Promise<void>((release) => arrived.push(release))
+        // Receipts are asked for in between.
+        if (pathname !== '/api/status') await new Promise<void>((release) => arrived.push(release))
         return new Response(body, {
           status: answer.status,
           headers: { 'content-type': 'application/json', ...ANY_ORIGIN },
@@ -407,10 +408,10 @@ describeIn(CHROMIUM, (chromium) => {
     )
     const created = await poll('the menus', async () => {
       const titles = await chromium().inBackground(() => (globalThis as unknown as { titles: string[] }).titles)
-      return titles.length >= 6 && titles
+      return titles.length >= 9 && titles
     })
     expect(created.filter((title) => /duplicate/.test(title))).toEqual([])
-    expect(created.at(-1)).toMatch(/读取/)
+    expect(created.at(-1)).toMatch(/接收/)
   })
 
   test('the browser has nothing to say against the build', async () => {

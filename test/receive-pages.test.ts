@@ -260,6 +260,33 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await server.awaitText(code, receiveToken)).toBe('found by chance')
   })
 
+  test('a link to letters that nobody waits under any more says so as soon as a text is typed, which stays', async () => {
+    const page = await openPage(chromium(), recorded, '#>qQzZ')
+    await page.sees('#to-row')
+    await page.type('a', '#write-text')
+    await tells(page, 'error_nobody_waits')
+    await page.seesNo('#to-row')
+    expect(await page.text('#write-text')).toBe('a')
+  })
+
+  test('the link that is copied is whole where messages find links, and is taken wherever it is pasted', async () => {
+    const page = await pageOf('page', chromium())
+    const code = await receive(page)
+    await page.click('#receive-copy')
+    await tells(page, 'copiedLink')
+    const link = await chromium().clipboard()
+    expect(link).toBe(`${recorded.url}/#%3E${code}`)
+    const writer = await pageOf('page', chromium())
+    await writer.click('#to-open')
+    await writer.fill('#to-code', link)
+    await writer.sees('#to-row')
+    await writer.click('#to-drop')
+    await writer.click('#load-tab')
+    await writer.fill('#load-code', link)
+    await writer.press('Enter')
+    await tells(writer, 'error_receiving')
+  })
+
   test('an address can be dropped, stays with what was typed, and is refused where nobody waits', async () => {
     const { code } = await server.receive()
     const page = await pageOf('page', chromium())
