@@ -419,6 +419,31 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await loadedText(await openPopup())).toBe(TEXT)
   })
 
+  test('a popup goes on waiting though the browser has ended the background, or has nowhere to keep a key', async () => {
+    const popup = await openExtension(chromium(), server)
+    const code = await receive(popup)
+    await chromium().endBackground()
+    expect((await curl(code, 'one')).status).toBe(201)
+    await popup.reload()
+    expect(await loadedText(popup)).toBe('one')
+
+    // As in a private window, of which nothing reaches the disk: the key goes with the popup, which says so.
+    const site = (await chromium().open('about:blank')) as ChromiumPage
+    await site.puppet.evaluateOnNewDocument(() => {
+      if (globalThis.chrome?.windows) chrome.windows.getCurrent = (async () => ({ incognito: true })) as never
+    })
+    await site.goto(`${chromium().extension}popup.html`)
+    await isReady(site)
+    const other = await receive(site)
+    await site.says('#receive-words', /./)
+    expect((await curl(other, 'two')).status).toBe(201)
+    expect(await loadedText(site)).toBe('two')
+    await receive(site)
+    await site.reload()
+    await tells(site, 'error_seal_received')
+    await site.seesNo('#receiving')
+  })
+
   test('“Receive into this field” puts what was written where the caret was, though the popup closes', async () => {
     await (await openExtension(chromium(), server)).close()
     const site = await chromium().open(`${server.url}/robots.txt`)

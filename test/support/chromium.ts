@@ -120,11 +120,20 @@ export class Chromium implements Browser<ChromiumPage> {
 
   /** Runs `script` in the extension's background. */
   async inBackground<A extends Argument[], R>(script: (...args: A) => R | Promise<R>, ...args: A) {
+    return (await (await this.#background())?.evaluate(sourceOf(script, args))) as R
+  }
+
+  /** Ends it, as the browser does when it has been idle: the next event starts it anew. */
+  async endBackground() {
+    await (await this.#background())?.close()
+  }
+
+  async #background() {
     const target = await this.puppet.waitForTarget(
       (target) => target.type() === 'service_worker' && target.url().startsWith(this.extension),
       { timeout: PATIENCE },
     )
-    return (await (await target.worker())?.evaluate(sourceOf(script, args))) as R
+    return target.worker()
   }
 
   /** Reads it in a page of its own: only one in front may. */
