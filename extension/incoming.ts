@@ -4,11 +4,14 @@ import { button, element } from './elements.ts'
 import { busy, complain } from './status.ts'
 import { insertText, isTooLarge, showNew } from './write.ts'
 
+/** Which build this is: `build.ts` writes it here. */
+declare const BROWSER: 'chromium' | 'firefox' | 'page'
+
 /** Shows the buttons of what there is. */
 export async function prepareIncoming() {
   // An extension would have to ask for one more permission.
   button('paste').hidden = isExtension || !navigator.clipboard?.readText
-  button('send-selection').hidden = !(isExtension && (await hasSelection()))
+  button('send-selection').hidden = BROWSER === 'page' || !(await hasSelection())
 }
 
 button('paste').onclick = async () => {
@@ -69,13 +72,15 @@ async function hasSelection(): Promise<boolean> {
   }
 }
 
-button('send-selection').onclick = () =>
+const sendThisSelection = () =>
   busy(button('send-selection'), 'writing', async () => {
     const tabId = await pageBelow()
     if (tabId === undefined) return
     await showNew(await sendSelection(tabId))
     await tellLack()
   })
+
+if (BROWSER !== 'page') button('send-selection').onclick = sendThisSelection
 
 /** Tells once what a selection lacks that was sent: the notification may have gone unseen. */
 export async function tellLack() {
