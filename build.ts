@@ -1,7 +1,7 @@
 /**
  * Bundles `extension/` into the page that the server carries in itself. By `bun run build` it makes all that is given
- * away: the server as one executable, and the extension for each browser. `bun run build linux-x64 linux-arm64` makes
- * executables for other machines, and no more than what is named.
+ * away: the server as one executable, and the extension for each browser. `bun run build extension` makes the latter
+ * alone, `bun run build linux-x64 linux-arm64` executables for other machines: no more than what is named.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -124,8 +124,10 @@ const BROWSERS = {
       gecko: {
         id: 'extextcloud@extextcloud.com',
         strict_min_version: '142.0',
-        data_collection_permissions: { required: ['none'] },
+        // The text that a person sends may be what he selected in a page.
+        data_collection_permissions: { required: ['websiteContent'] },
       },
+      gecko_android: { strict_min_version: '142.0' },
     },
     permissions: [],
   },
@@ -191,7 +193,9 @@ async function buildExtensions() {
 }
 
 if (import.meta.main) {
-  const targets = process.argv.slice(2)
-  if (targets.length === 0) await Promise.all([buildExecutable(), buildExtensions()])
-  for (const target of targets) await buildExecutable(target === 'executable' ? undefined : target)
+  const named = process.argv.slice(2)
+  for (const target of named.length > 0 ? named : ['executable', 'extension']) {
+    if (target === 'extension') await buildExtensions()
+    else await buildExecutable(target === 'executable' ? undefined : target)
+  }
 }

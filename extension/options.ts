@@ -20,6 +20,7 @@ async function start() {
   language.value = chosen ?? ''
   say(element('server-hint'), 'serverHint', builtFor())
   const shortcut = await shortcutOf()
+  element('keys').hidden = shortcut === undefined
   if (shortcut) say(element('shortcut'), 'shortcut', shortcut)
   await speak(chosen)
   translate()

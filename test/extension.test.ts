@@ -1,7 +1,7 @@
 /** What only the extension does: its real popup, the context menu, the options, and what the builds are made of. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, existsSync, readdirSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import messages from '../extension/_locales/en/messages.json'
 import { LANGUAGES } from '../extension/languages.ts'
 import type { Browser, Kind, Page } from './support/browsers.ts'
@@ -12,13 +12,16 @@ import {
   builtExtension,
   describeIn,
   isReady,
+  load,
   loadedText,
   openExtension,
   tells,
+  write,
   writtenCode,
 } from './support/homes.ts'
 import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
+import { root, temporaryPath } from './support/support.ts'
 
 /** What the server too says to the extension. */
 const ANY_ORIGIN = { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' }
@@ -500,6 +503,35 @@ describeIn(FIREFOX, (firefox) => {
     await popup.click('#load-submit')
     await site.says('textarea', /^into the\nfield$/)
   })
+
+  test('on a phone, whose Firefox has neither windows nor context menus nor keys, it fills the screen and works', async () => {
+    const folder = temporaryPath('phone')
+    cpSync(await builtExtension(FIREFOX), folder, { recursive: true })
+    for (const name of readdirSync(folder).filter((name) => name.endsWith('.js'))) {
+      const without =
+        "for (const api of ['windows', 'menus', 'contextMenus', 'commands']) delete browser[api], delete chrome[api]\n"
+      await Bun.write(join(folder, name), without + (await Bun.file(join(folder, name)).text()))
+    }
+    const phone = await FIREFOX.launch({ extension: folder })
+    try {
+      const page = await openExtension(phone, server)
+      await phone.inChrome(() => {
+        // Its window cannot be that narrow.
+        const { gBrowser } = globalThis as unknown as { gBrowser: { selectedBrowser: HTMLElement } }
+        gBrowser.selectedBrowser.style.maxWidth = '360px'
+      })
+      await page.until('the width of a phone', () => innerWidth === 360)
+      expect(await server.load(await write(page, 'from a phone'))).toBe('from a phone')
+      expect(await load(page, await server.write('onto a phone'))).toBe('onto a phone')
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360)
+      await page.goto(`${phone.extension}options.html`)
+      await isReady(page)
+      await page.seesNo('#keys')
+      expect(await phone.problems()).toEqual([])
+    } finally {
+      await phone.close()
+    }
+  })
 })
 
 interface Manifest {
@@ -562,6 +594,45 @@ describe.each([CHROMIUM, FIREFOX] as Kind[])('the build for $name', (kind) => {
       for (const key of asked) expect(messages[key]?.message).toBeString()
     }
   })
+})
+
+test('the extensions alone are built, to the same bytes in another folder, time zone and umask and of packages fetched anew', async () => {
+  const built = (folder: string) =>
+    ['chromium', 'firefox'].map((name) => Bun.file(join(folder, `dist/extension/${name}.zip`)).bytes())
+  const copies = await Promise.all(
+    ['here', 'deep/down/there'].map(async (place, at) => {
+      const folder = join(temporaryPath('checkout'), place)
+      const isSource = (path: string) => !/^(node_modules|dist|data|\.git)$/.test(relative(root, path))
+      cpSync(root, folder, { recursive: true, filter: isSource })
+      const zone = ['Asia/Seoul', 'America/St_Johns'][at] as string
+      const command = `umask ${at === 0 ? '022' : '077'} && ${process.execPath} run build extension`
+      await Bun.$`sh -c ${command}`
+        .cwd(folder)
+        .env({ ...process.env, TZ: zone })
+        .quiet()
+      expect(readdirSync(join(folder, 'dist'))).toEqual(['extension'])
+      return Promise.all(built(folder))
+    }),
+  )
+  const [here = [], there] = copies
+  expect(here.map(({ length }) => length > 50_000)).toEqual([true, true])
+  expect(Bun.deepEquals(here, there)).toBe(true)
+})
+
+test('reviewers are told to build it with the version of Bun that it was built with', async () => {
+  const { packageManager, scripts } = await Bun.file(join(root, 'package.json')).json()
+  const command = `npx --yes ${packageManager} run build extension`
+  // What Mozilla's own builder runs.
+  expect(scripts['build-for-amo']).toBe(command)
+  expect(await Bun.file(join(root, 'SOURCE.md')).text()).toContain(`\`${command}\``)
+})
+
+test('what Firefox tells before it installs is true: what a person sends leaves the browser', async () => {
+  const { browser_specific_settings } = await Bun.file(join(await builtExtension(FIREFOX), 'manifest.json')).json()
+  expect(browser_specific_settings.gecko.data_collection_permissions).toEqual({ required: ['websiteContent'] })
+  // The first that know that.
+  expect(parseInt(browser_specific_settings.gecko.strict_min_version, 10)).toBeGreaterThanOrEqual(140)
+  expect(parseInt(browser_specific_settings.gecko_android.strict_min_version, 10)).toBeGreaterThanOrEqual(142)
 })
 
 test('Mozilla’s linter has nothing to say about the build for Firefox', async () => {
