@@ -68,6 +68,23 @@ function optionsTests(browser: () => Browser) {
     expect(await other.load(await writtenCode(popup))).toBe('to the other server')
   })
 
+  test('the options warn of a server whose way is neither encrypted nor short, in every language', async () => {
+    const options = await openOptions()
+    await options.seesNo('#server-exposed')
+    for (const language of Object.keys(LANGUAGES)) {
+      await options.choose('#language-choice', language)
+      const messages = await Bun.file(join(root, 'extension/_locales', language, 'messages.json')).json()
+      await options.fill('#server', 'http://texts.example.com')
+      await options.until(
+        'the warning',
+        (warning) => document.querySelector('#server-exposed:not([hidden])')?.textContent === warning,
+        messages.serverExposed.message,
+      )
+      await options.fill('#server', 'texts.example.com')
+      await options.seesNo('#server-exposed')
+    }
+  })
+
   test('the options take the write key of a server, and give it to no other', async () => {
     await using guarded = await testServer({ WRITE_KEYS: 'anna:anna-has-this-key' })
     const options = await openOptions()
@@ -619,12 +636,22 @@ test('the extensions alone are built, to the same bytes in another folder, time 
   expect(Bun.deepEquals(here, there)).toBe(true)
 })
 
-test('reviewers are told to build it with the version of Bun that it was built with', async () => {
-  const { packageManager, scripts } = await Bun.file(join(root, 'package.json')).json()
-  const command = `npx --yes ${packageManager} run build extension`
+test('reviewers are told the version of Bun that builds it, and every library in it', async () => {
+  const manifest = await Bun.file(join(root, 'package.json')).json()
+  const command = `npx --yes ${manifest.packageManager} run build extension`
   // What Mozilla's own builder runs.
-  expect(scripts['build-for-amo']).toBe(command)
-  expect(await Bun.file(join(root, 'SOURCE.md')).text()).toContain(`\`${command}\``)
+  expect(manifest.scripts['build-for-amo']).toBe(command)
+  const told = await Bun.file(join(root, 'SOURCE.md')).text()
+  expect(told).toContain(`\`${command}\``)
+  const folder = await builtExtension(CHROMIUM)
+  const scripts = readdirSync(folder).filter((name) => name.endsWith('.js'))
+  const sources = await Promise.all(scripts.map((name) => Bun.file(join(folder, name)).text()))
+  const libraries = new Set(
+    sources.flatMap((source) => source.match(/(?<=^\/\/ node_modules\/)(@[^/]+\/)?[^/]+/gm) ?? []),
+  )
+  expect(told.match(/(?<=`)(@[\w-]+\/)?[\w.-]+(?=`)/g)?.filter((name) => libraries.has(name))).toEqual(
+    [...libraries].sort(),
+  )
 })
 
 test('what Firefox tells before it installs is true: what a person sends leaves the browser', async () => {
