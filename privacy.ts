@@ -12,6 +12,10 @@ interface Facts {
   operator: string
 }
 
+/** In the words that the Chrome Web Store wants. */
+const LIMITED_USE =
+  'The use of information received from Google APIs will adhere to the <a href="https://developer.chrome.com/docs/webstore/program-policies/limited-use" rel="noopener noreferrer">Chrome Web Store User Data Policy, including the Limited Use requirements</a>.'
+
 /** Headings with their paragraphs, as HTML. */
 type Sections = (facts: Facts) => Record<string, string[]>
 
@@ -36,7 +40,12 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       'What stays in your browser': [
         'The list of codes that you wrote, until they expire, with what is needed to erase them; your choices, such as the language; and in the extension what you typed and did not send, until the browser closes. Nothing of a private window. A password is never kept.',
-        'The extension reads a page only when you choose one of its commands there: the selection that you send, or the field that you fill. The use of information by the extension adheres to the Chrome Web Store User Data Policy, including the Limited Use requirements.',
+      ],
+      'The browser extension': [
+        'It has one purpose: to carry a text to another computer by four letters. It looks at a page only from the moment when you press its button or choose its entry in the menu there, and then only at the selection that you send, or the field that you fill.',
+        'To this server, or the one that its options name, it sends the text that you write, with its time and whether it can be read once; the code that you load; the password of a text that is not sealed; and a write key, where the server wants one. Nothing else leaves the browser: no address of a page, no history, nothing that tells you from others.',
+        'What it sends is used for that purpose and for no other. It is not sold, not handed to third parties, and used neither for advertising nor to judge anybody’s creditworthiness. Nobody reads it but those whom you give the letters, unless the law or the complaint of somebody whom a text harms demands it. You take it back by erasing the text; removing the extension removes all that it keeps.',
+        LIMITED_USE,
       ],
       'Whom to ask': [operator],
     }),
@@ -61,7 +70,12 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       '브라우저에 남는 것': [
         '작성한 코드의 목록과 지우는 데 필요한 정보(만료될 때까지), 언어 같은 선택, 그리고 확장 프로그램에서는 입력하고 보내지 않은 글(브라우저를 닫을 때까지)이 남습니다. 시크릿 창의 것은 남지 않습니다. 비밀번호는 저장하지 않습니다.',
-        '확장 프로그램은 사용자가 명령을 고른 페이지에서만, 보내는 선택 영역이나 채우는 입력란만 읽습니다. 확장 프로그램의 정보 사용은 제한적 사용 요건을 포함한 Chrome 웹 스토어 사용자 데이터 정책을 따릅니다.',
+      ],
+      '브라우저 확장 프로그램': [
+        '목적은 하나입니다. 네 글자로 글을 다른 컴퓨터에 옮기는 것입니다. 사용자가 버튼을 누르거나 메뉴에서 명령을 고른 순간부터 그 페이지만 보며, 그때도 보내는 선택 영역이나 채우는 입력란만 읽습니다.',
+        '이 서버 또는 설정에서 지정한 서버로 보내는 것은 작성한 글과 그 보관 기간 및 한 번만 읽기 여부, 불러오는 코드, 봉인되지 않은 글의 비밀번호, 그리고 서버가 요구하는 경우 쓰기 키입니다. 그 밖에는 아무것도 브라우저를 떠나지 않습니다. 페이지 주소도, 방문 기록도, 사용자를 식별하는 것도 보내지 않습니다.',
+        '보낸 것은 그 목적으로만 씁니다. 팔거나 제3자에게 넘기지 않으며, 광고에도 신용도 판단에도 쓰지 않습니다. 법이 요구하거나 글 때문에 피해를 입은 사람이 신고한 경우가 아니면, 네 글자를 받은 사람 말고는 아무도 읽지 않습니다. 글을 지우면 되돌릴 수 있고, 확장 프로그램을 제거하면 그것이 보관하던 것도 모두 사라집니다.',
+        `Chrome 웹 스토어가 정한 문장(제한적 사용): <span lang="en">${LIMITED_USE}</span>`,
       ],
       문의: [operator],
     }),
@@ -86,7 +100,12 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       ブラウザーに残るもの: [
         '書いたコードの一覧と消去に必要な情報（期限まで）、言語などの選択、拡張機能では入力して送らなかったテキスト（ブラウザーを閉じるまで）が残ります。プライベートウィンドウのものは残りません。パスワードは保存しません。',
-        '拡張機能は、コマンドを選んだページで、送る選択範囲または入力する欄だけを読みます。拡張機能による情報の利用は、限定的使用の要件を含む Chrome ウェブストアのユーザーデータポリシーに従います。',
+      ],
+      ブラウザーの拡張機能: [
+        '目的は一つ、四文字でテキストを別のコンピューターへ運ぶことです。ボタンを押すかメニューのコマンドを選んだ時点からそのページだけを見て、そのときも送る選択範囲または入力する欄だけを読みます。',
+        'このサーバー、または設定で指定したサーバーへ送るのは、書いたテキストとその期限、一度だけ読めるかどうか、読み込むコード、封印されていないテキストのパスワード、そしてサーバーが求める場合の書き込みキーです。ほかには何もブラウザーの外へ出ません。ページのアドレスも、履歴も、あなたを見分けるものも送りません。',
+        '送ったものはその目的だけに使います。売ることも第三者に渡すこともなく、広告にも信用力の判断にも使いません。法律が求める場合や、テキストで被害を受けた人の申し立てがある場合を除き、四文字を渡した相手のほかは誰も読みません。テキストを消せば取り消せます。拡張機能を削除すれば、保存していたものもすべて消えます。',
+        `Chrome ウェブストアが定める文（限定的使用）：<span lang="en">${LIMITED_USE}</span>`,
       ],
       問い合わせ先: [operator],
     }),
@@ -111,7 +130,12 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       留在浏览器中的内容: [
         '您写过的代码列表及删除所需的信息（直到过期）、语言等选择；在扩展中还有输入但未发送的文本（直到浏览器关闭）。无痕窗口中的内容不会留下。密码从不保存。',
-        '扩展只在您选择其命令的页面上读取您要发送的选区或要填写的输入框。扩展对信息的使用遵守 Chrome 网上应用店用户数据政策，包括“有限使用”要求。',
+      ],
+      浏览器扩展: [
+        '它只有一个用途：凭四个字母把文本带到另一台电脑。只有从您按下它的按钮或选择菜单中的命令起，它才查看该页面，而且只读取您要发送的选区或要填写的输入框。',
+        '它向这台服务器或选项中指定的服务器发送：您写的文本及其期限和是否只能读一次、您要读取的代码、未加封文本的密码，以及服务器要求时的写入密钥。除此之外没有任何内容离开浏览器：不发送网页地址、浏览记录或能识别您的信息。',
+        '发送的内容只用于这一用途。不出售，不转交第三方，不用于广告，也不用于判断任何人的信用。除非法律要求，或有人因某个文本受害而投诉，否则除了您告知四个字母的人，没有人会读取。删除文本即可收回；移除扩展，它保存的一切也随之消失。',
+        `Chrome 网上应用店规定的声明（有限使用）：<span lang="en">${LIMITED_USE}</span>`,
       ],
       联系谁: [operator],
     }),
