@@ -6,7 +6,7 @@ import messages from '../extension/_locales/en/messages.json'
 import { LANGUAGES } from '../extension/languages.ts'
 import type { Browser, Kind, Page } from './support/browsers.ts'
 import { CHROMIUM, type Chromium } from './support/chromium.ts'
-import { FIREFOX, type FirefoxGlobals, FirefoxPopup } from './support/firefox.ts'
+import { FIREFOX, type Firefox, type FirefoxGlobals, FirefoxPopup } from './support/firefox.ts'
 import {
   askFor,
   builtExtension,
@@ -141,6 +141,24 @@ function optionsTests(browser: () => Browser) {
     expect(await popup.text('#write-expiry')).toBe('86400')
     expect(await popup.evaluate(() => document.documentElement.lang)).toBe('ko')
   })
+}
+
+/** Writes in a private window; of that the disk has nothing, and with the window the memory has nothing either. */
+async function leavesNothingOfPrivate(firefox: Firefox) {
+  const usual = await openExtension(firefox, server)
+  const inPrivate = await firefox.openPrivate(`${firefox.extension}popup.html`)
+  await isReady(inPrivate)
+  const code = await write(inPrivate, 'in private')
+  await inPrivate.click('#write-another')
+  await inPrivate.type('half a text', '#write-text')
+  await inPrivate.sees(`li[data-code=${code}]`)
+  expect(await usual.evaluate(() => chrome.storage.local.get())).toEqual({ server: server.url })
+  const inMemory = () => usual.evaluate(async () => JSON.stringify(await chrome.storage.session.get()))
+  expect(await inMemory()).toContain('half a text')
+  await usual.seesNo('#history')
+  await inPrivate.close()
+  await poll('the browser to forget', async () => !/in private|half a text|private:/.test(await inMemory()))
+  expect(await server.load(code)).toBe('in private')
 }
 
 describeIn(CHROMIUM, (chromium) => {
@@ -521,6 +539,8 @@ describeIn(FIREFOX, (firefox) => {
     await site.says('textarea', /^into the\nfield$/)
   })
 
+  test('nothing of a private window outlives it', () => leavesNothingOfPrivate(firefox()))
+
   test('on a phone, whose Firefox has neither windows nor context menus nor keys, it fills the screen and works', async () => {
     const folder = temporaryPath('phone')
     cpSync(await builtExtension(FIREFOX), folder, { recursive: true })
@@ -544,6 +564,7 @@ describeIn(FIREFOX, (firefox) => {
       await page.goto(`${phone.extension}options.html`)
       await isReady(page)
       await page.seesNo('#keys')
+      await leavesNothingOfPrivate(phone)
       expect(await phone.problems()).toEqual([])
     } finally {
       await phone.close()
