@@ -39,7 +39,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
         'For each request its time, route, outcome and duration, and the network of the client (the first three numbers of an IPv4 address, the first three groups of an IPv6 address). Never a text, a code, a password or a whole address.',
       ],
       'What stays in your browser': [
-        'The list of codes that you wrote, until they expire, with what is needed to erase them; your choices, such as the language; and in the extension what you typed and did not send, until the browser closes. Nothing of a private window. A password is never kept.',
+        'The list of codes that you wrote, until they expire, with what is needed to erase them; your choices, such as the language; and in the extension what you typed and did not send and what you loaded last, until the browser closes. Nothing of a private window. A password is never kept.',
       ],
       'The browser extension': [
         'It has one purpose: to carry a text to another computer by four letters. It looks at a page only from the moment when you press its button or choose its entry in the menu there, and then only at the selection that you send, or the field that you fill.',
@@ -69,12 +69,12 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
         '요청마다 시각, 경로, 결과, 걸린 시간, 그리고 네트워크(IPv4 주소의 앞 세 숫자, IPv6 주소의 앞 세 묶음)를 기록합니다. 글, 코드, 비밀번호, 전체 주소는 기록하지 않습니다.',
       ],
       '브라우저에 남는 것': [
-        '작성한 코드의 목록과 지우는 데 필요한 정보(만료될 때까지), 언어 같은 선택, 그리고 확장 프로그램에서는 입력하고 보내지 않은 글(브라우저를 닫을 때까지)이 남습니다. 시크릿 창의 것은 남지 않습니다. 비밀번호는 저장하지 않습니다.',
+        '작성한 코드의 목록과 지우는 데 필요한 정보(만료될 때까지), 언어 같은 선택, 그리고 확장 프로그램에서는 입력하고 보내지 않은 글과 마지막으로 불러온 글(브라우저를 닫을 때까지)이 남습니다. 시크릿 창의 것은 남지 않습니다. 비밀번호는 저장하지 않습니다.',
       ],
       '브라우저 확장 프로그램': [
         '목적은 하나입니다. 네 글자로 글을 다른 컴퓨터에 옮기는 것입니다. 사용자가 버튼을 누르거나 메뉴에서 명령을 고른 순간부터 그 페이지만 보며, 그때도 보내는 선택 영역이나 채우는 입력란만 읽습니다.',
         '이 서버 또는 설정에서 지정한 서버로 보내는 것은 작성한 글과 그 보관 기간 및 한 번만 읽기 여부, 불러오는 코드, 봉인되지 않은 글의 비밀번호, 그리고 서버가 요구하는 경우 쓰기 키입니다. 그 밖에는 아무것도 브라우저를 떠나지 않습니다. 페이지 주소도, 방문 기록도, 사용자를 식별하는 것도 보내지 않습니다.',
-        '보낸 것은 그 목적으로만 씁니다. 팔거나 제3자에게 넘기지 않으며, 광고에도 신용도 판단에도 쓰지 않습니다. 법이 요구하거나 글 때문에 피해를 입은 사람이 신고한 경우가 아니면, 네 글자를 받은 사람 말고는 아무도 읽지 않습니다. 글을 지우면 되돌릴 수 있고, 확장 프로그램을 제거하면 그것이 보관하던 것도 모두 사라집니다.',
+        '보낸 것은 그 목적으로만 씁니다. 팔거나 제3자에게 넘기지 않으며, 광고에도 신용도 판단에도 쓰지 않습니다. 법이 요구하거나 글 때문에 피해를 입은 사람이 신고한 경우가 아니면, 네 글자를 받은 사람 말고는 아무도 읽지 않습니다. 글을 지우면 보낸 것을 거두어들일 수 있고, 확장 프로그램을 제거하면 그것이 보관하던 것도 모두 사라집니다.',
         `Chrome 웹 스토어가 정한 문장(제한적 사용): <span lang="en">${LIMITED_USE}</span>`,
       ],
       문의: [operator],
@@ -99,7 +99,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
         'リクエストごとに、時刻、経路、結果、所要時間、ネットワーク（IPv4 アドレスの先頭三つの数字、IPv6 アドレスの先頭三つの組）を記録します。テキスト、コード、パスワード、アドレス全体は記録しません。',
       ],
       ブラウザーに残るもの: [
-        '書いたコードの一覧と消去に必要な情報（期限まで）、言語などの選択、拡張機能では入力して送らなかったテキスト（ブラウザーを閉じるまで）が残ります。プライベートウィンドウのものは残りません。パスワードは保存しません。',
+        '書いたコードの一覧と消去に必要な情報（期限まで）、言語などの選択、拡張機能では入力して送らなかったテキストと最後に読み込んだテキスト（ブラウザーを閉じるまで）が残ります。プライベートウィンドウのものは残りません。パスワードは保存しません。',
       ],
       ブラウザーの拡張機能: [
         '目的は一つ、四文字でテキストを別のコンピューターへ運ぶことです。ボタンを押すかメニューのコマンドを選んだ時点からそのページだけを見て、そのときも送る選択範囲または入力する欄だけを読みます。',
@@ -129,7 +129,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
         '每次请求的时间、路径、结果、耗时，以及客户端所在网络（IPv4 地址的前三个数字，IPv6 地址的前三组）。绝不记录文本、代码、密码或完整地址。',
       ],
       留在浏览器中的内容: [
-        '您写过的代码列表及删除所需的信息（直到过期）、语言等选择；在扩展中还有输入但未发送的文本（直到浏览器关闭）。无痕窗口中的内容不会留下。密码从不保存。',
+        '您写过的代码列表及删除所需的信息（直到过期）、语言等选择；在扩展中还有输入但未发送的文本和最近读取的文本（直到浏览器关闭）。无痕窗口中的内容不会留下。密码从不保存。',
       ],
       浏览器扩展: [
         '它只有一个用途：凭四个字母把文本带到另一台电脑。只有从您按下它的按钮或选择菜单中的命令起，它才查看该页面，而且只读取您要发送的选区或要填写的输入框。',

@@ -67,7 +67,7 @@ No advertisements, no tracking, no statistics, no requests to third parties. It 
       scripting:
         'To read the selection and to fill the field, in the page where the person has just chosen one of the two commands. What is run there is part of the package.',
       storage:
-        'Keeps the list of the codes that were written here, with what is needed to erase those texts, and the options. What was typed and not sent is kept until the browser closes. Passwords are never kept.',
+        'Keeps the list of the codes that were written here, with what is needed to erase those texts, and the options. What was typed and not sent, and what was loaded last, is kept in memory until the browser closes. Passwords are never kept.',
     },
     data: `Does it run remote code: no. All that runs is in the package.
 
@@ -116,7 +116,7 @@ Privacy policy: https://www.extextcloud.com/privacy`,
       scripting:
         '사용자가 방금 두 명령 가운데 하나를 고른 페이지에서 선택한 글을 읽거나 입력란을 채웁니다. 그곳에서 실행되는 코드는 모두 패키지 안에 있습니다.',
       storage:
-        '여기서 작성한 코드의 목록과 그 글을 지우는 데 필요한 정보, 설정을 보관합니다. 입력하고 보내지 않은 글은 브라우저를 닫을 때까지만 보관합니다. 비밀번호는 보관하지 않습니다.',
+        '여기서 작성한 코드의 목록과 그 글을 지우는 데 필요한 정보, 설정을 보관합니다. 입력하고 보내지 않은 글과 마지막으로 불러온 글은 브라우저를 닫을 때까지만 메모리에 보관합니다. 비밀번호는 보관하지 않습니다.',
     },
     data: `원격 코드 사용: 아니요. 실행되는 코드는 모두 패키지 안에 있습니다.
 
@@ -166,7 +166,7 @@ Firefox: 매니페스트는 websiteContent를 필수로 선언합니다. 다른 
       scripting:
         '利用者が二つのコマンドのどちらかを選んだページで、選択範囲を読み取るか入力欄に書き込みます。そこで動くコードはすべてパッケージの中にあります。',
       storage:
-        'ここで書いたコードの一覧とそのテキストを消すために必要な情報、設定を保存します。入力して送らなかったものはブラウザーを閉じるまで保存します。パスワードは保存しません。',
+        'ここで書いたコードの一覧とそのテキストを消すために必要な情報、設定を保存します。入力して送らなかったものと最後に読み込んだものは、ブラウザーを閉じるまでメモリーに保存します。パスワードは保存しません。',
     },
     data: `リモートコードの使用：いいえ。動くコードはすべてパッケージの中にあります。
 
@@ -213,7 +213,7 @@ Firefox：マニフェストは websiteContent を必須として宣言してい
         '在 Chromium 中，扩展只能从文档复制到剪贴板。发送选中内容后，后台打开一个不可见的文档来复制代码，随即关闭。',
       scripting: '在用户刚刚选择了两条命令之一的网页中读取选中内容或填写输入框。在那里运行的代码全部包含在安装包内。',
       storage:
-        '保存在此写下的代码列表、删除这些文本所需的信息以及选项。输入但未发送的内容只保存到浏览器关闭为止。密码从不保存。',
+        '保存在此写下的代码列表、删除这些文本所需的信息以及选项。输入但未发送的内容和最近读取的内容只在内存中保存到浏览器关闭为止。密码从不保存。',
     },
     data: `是否使用远程代码：否。运行的代码全部包含在安装包内。
 
