@@ -30,8 +30,8 @@ const SITE = 'http://www.extextcloud.com'
 interface Scene {
   page: Page
   text: string
-  /** Writes a text from another computer. */
-  write(traits: Traits): Promise<unknown>
+  /** What another computer asks of the server; returns its answer. */
+  api(route: string, body: object): Promise<unknown>
 }
 
 /** What a person has done when the picture is taken. */
@@ -96,8 +96,8 @@ async function write({ page, text }: Scene, { expiresIn = 3600, password, once }
 }
 
 /** Asks for a text that another computer has written. */
-async function load({ page, write }: Scene, traits: Traits = {}) {
-  await write(traits)
+async function load({ page, text, api }: Scene, traits: Traits = {}) {
+  await api('write', { text, ...traits })
   await ask(page)
   await (traits.password ? told(page, 'error_not_sealed') : shown(page, '#loaded-text'))
 }
@@ -176,6 +176,12 @@ export async function openStage({ font }: { font?: string } = {}) {
   await buildExtension('chromium', join(home, 'extension'), SITE)
   const popup = `chrome-extension://${await browser.installExtension(join(home, 'extension'))}/popup.html`
 
+  async function api(route: string, body: object) {
+    const headers = { 'content-type': 'application/json' }
+    const asked = new Request(`${SITE}/api/${route}`, { method: 'POST', headers, body: JSON.stringify(body) })
+    return (await app.handle(asked)).json()
+  }
+
   return {
     browser,
 
@@ -212,15 +218,7 @@ export async function openStage({ font }: { font?: string } = {}) {
       await page.reload()
       await shown(page, ':root[data-ready] main')
 
-      const headers = { 'content-type': 'application/json' }
-      await STATES[state]?.({
-        page,
-        text,
-        write: (traits) =>
-          app.handle(
-            new Request(`${SITE}/api/write`, { method: 'POST', headers, body: JSON.stringify({ text, ...traits }) }),
-          ),
-      })
+      await STATES[state]?.({ page, text, api })
       await page.mouse.move(0, 0)
       const contentHeight = await page.evaluate(() => {
         const noCaret = new CSSStyleSheet() // It blinks.
