@@ -8,6 +8,9 @@ import type { SealError, SealReason } from './pack.ts'
 
 export const isExtension = location.protocol.endsWith('-extension:')
 
+/** Whether what is open is a small popup. Firefox for Android, which has no windows, fills the screen with it. */
+export const isPopup = isExtension && 'windows' in chrome
+
 /** What `build.ts` writes here: which build this is, and the server that the extension was made for. Of what the page's build cannot need it keeps nothing. */
 declare const BROWSER: 'chromium' | 'firefox' | 'page'
 declare const SERVER_URL: string
@@ -140,10 +143,12 @@ export interface Memories {
 }
 
 /** Whether this popup is that of a private window. The browser itself forgets what a page kept there. */
-export const isPrivate =
-  isExtension && location.pathname === '/popup.html'
-    ? chrome.windows.getCurrent().then(({ incognito }) => incognito)
-    : Promise.resolve(false)
+export const isPrivate = isExtension && location.pathname === '/popup.html' ? isPrivateHere() : Promise.resolve(false)
+
+async function isPrivateHere() {
+  // What Firefox for Android knows, Chromium does not: there one extension serves both kinds of windows.
+  return isPopup ? (await chrome.windows.getCurrent()).incognito : chrome.extension.inIncognitoContext
+}
 
 export const { kept, draft } = BROWSER === 'page' ? pageMemories() : memoriesOf(isPrivate)
 
@@ -517,10 +522,10 @@ export async function isOver({ expiresAt, server }: { expiresAt: number; server?
   return isTimeKnown() && expiresAt <= now()
 }
 
-/** The keys that open the popup, if there are any. */
+/** The keys that open the popup: empty where a person took them away, undefined on a phone, which has none. */
 export async function shortcutOf(): Promise<string | undefined> {
-  const commands = await chrome.commands.getAll()
-  return commands.find(({ name }) => name === '_execute_action')?.shortcut
+  const commands = await chrome.commands?.getAll()
+  return commands?.find(({ name }) => name === '_execute_action')?.shortcut
 }
 
 /** Whether an extextcloud server answers at `server`. */

@@ -67,12 +67,15 @@ async function showBadge(code: string) {
   void refreshBadge()
 }
 
-chrome.windows.onRemoved.addListener(async () => {
-  const windows = await chrome.windows.getAll()
-  if (!windows.some(({ incognito }) => incognito)) await forgetPrivate()
+// Firefox for Android has tabs alone, and no context menu.
+const places = chrome.windows ?? chrome.tabs
+places.onRemoved.addListener(async (gone) => {
+  const stay = (await chrome.tabs.query({})).filter(({ id, windowId }) => gone !== (chrome.windows ? windowId : id))
+  if (!stay.some(({ incognito }) => incognito)) await forgetPrivate()
 })
 
 async function createMenu() {
+  if (!chrome.contextMenus) return
   await speak(await kept.get('language'))
   await chrome.contextMenus.removeAll()
   chrome.contextMenus.create({ id: SEND, contexts: ['selection'], title: message('sendSelection') })
@@ -80,7 +83,7 @@ async function createMenu() {
   chrome.contextMenus.create({ id: RECEIVE, contexts: ['editable'], title: message('receiveIntoField') })
 }
 
-chrome.contextMenus.onClicked.addListener(({ menuItemId, selectionText = '', frameId = 0 }, tab) => {
+chrome.contextMenus?.onClicked.addListener(({ menuItemId, selectionText = '', frameId = 0 }, tab) => {
   const field = { tabId: tab?.id ?? -1, frameId, askedAt: Date.now() }
   if (menuItemId === SEND) void awake(() => sendSelection(field, selectionText, tab?.incognito))
   if (menuItemId === LOAD) askForCode(field)
