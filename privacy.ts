@@ -45,7 +45,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       'The browser extension': [
         'It has one purpose: to carry a text to another computer by four letters. It looks at a page only from the moment when you press its button or choose its entry in the menu there, and then only at the selection that you send, or the field that you fill.',
-        'To this server, or the one that its options name, it sends the text that you write, with its time and whether it can be read once; the codes that you load, erase or ask after; the password of a text that is not sealed; and a write key, where the server wants one. Nothing else leaves the browser: no address of a page, no history, nothing that tells you from others.',
+        'To this server, or the one that its options name, it sends the text that you write, with its time and whether it can be read once; the codes that you load, erase or ask after; the password of a text that is not sealed; a public key, made anew for each text that you wait for; and a write key, where the server wants one. Nothing else leaves the browser: no address of a page, no history, nothing that tells you from others.',
         'What it sends is used for that purpose and for no other. It is not sold, not handed to third parties, and used neither for advertising nor to judge anybody’s creditworthiness. Nobody reads it but those whom you give the letters, unless the law or the complaint of somebody whom a text harms demands it. You take it back by erasing the text; removing the extension removes all that it keeps.',
         LIMITED_USE,
       ],
@@ -77,7 +77,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       '브라우저 확장 프로그램': [
         '목적은 하나입니다. 네 글자로 글을 다른 컴퓨터에 옮기는 것입니다. 사용자가 버튼을 누르거나 메뉴에서 명령을 고른 순간부터 그 페이지만 보며, 그때도 보내는 선택 영역이나 채우는 입력란만 읽습니다.',
-        '이 서버 또는 설정에서 지정한 서버로 보내는 것은 작성한 글과 그 보관 기간 및 한 번만 읽기 여부, 불러오거나 지우거나 확인하는 코드, 봉인되지 않은 글의 비밀번호, 그리고 서버가 요구하는 경우 쓰기 키입니다. 그 밖에는 아무것도 브라우저를 떠나지 않습니다. 페이지 주소도, 방문 기록도, 사용자를 식별하는 것도 보내지 않습니다.',
+        '이 서버 또는 설정에서 지정한 서버로 보내는 것은 작성한 글과 그 보관 기간 및 한 번만 읽기 여부, 불러오거나 지우거나 확인하는 코드, 봉인되지 않은 글의 비밀번호, 글을 기다릴 때마다 새로 만드는 공개 키, 그리고 서버가 요구하는 경우 쓰기 키입니다. 그 밖에는 아무것도 브라우저를 떠나지 않습니다. 페이지 주소도, 방문 기록도, 사용자를 식별하는 것도 보내지 않습니다.',
         '보낸 것은 그 목적으로만 씁니다. 팔거나 제3자에게 넘기지 않으며, 광고에도 신용도 판단에도 쓰지 않습니다. 법이 요구하거나 글 때문에 피해를 입은 사람이 신고한 경우가 아니면, 네 글자를 받은 사람 말고는 아무도 읽지 않습니다. 글을 지우면 보낸 것을 거두어들일 수 있고, 확장 프로그램을 제거하면 그것이 보관하던 것도 모두 사라집니다.',
         `Chrome 웹 스토어가 정한 문장(제한적 사용): <span lang="en">${LIMITED_USE}</span>`,
       ],
@@ -109,7 +109,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       ブラウザーの拡張機能: [
         '目的は一つ、四文字でテキストを別のコンピューターへ運ぶことです。ボタンを押すかメニューのコマンドを選んだ時点からそのページだけを見て、そのときも送る選択範囲または入力する欄だけを読みます。',
-        'このサーバー、または設定で指定したサーバーへ送るのは、書いたテキストとその期限、一度だけ読めるかどうか、読み込み、消し、確かめるコード、封印されていないテキストのパスワード、そしてサーバーが求める場合の書き込みキーです。ほかには何もブラウザーの外へ出ません。ページのアドレスも、履歴も、あなたを見分けるものも送りません。',
+        'このサーバー、または設定で指定したサーバーへ送るのは、書いたテキストとその期限、一度だけ読めるかどうか、読み込み、消し、確かめるコード、封印されていないテキストのパスワード、テキストを待つたびに新しく作る公開鍵、そしてサーバーが求める場合の書き込みキーです。ほかには何もブラウザーの外へ出ません。ページのアドレスも、履歴も、あなたを見分けるものも送りません。',
         '送ったものはその目的だけに使います。売ることも第三者に渡すこともなく、広告にも信用力の判断にも使いません。法律が求める場合や、テキストで被害を受けた人の申し立てがある場合を除き、四文字を渡した相手のほかは誰も読みません。テキストを消せば取り消せます。拡張機能を削除すれば、保存していたものもすべて消えます。',
         `Chrome ウェブストアが定める文（限定的使用）：<span lang="en">${LIMITED_USE}</span>`,
       ],
@@ -141,7 +141,7 @@ const LANGUAGES: Record<string, { name: string; title: string; nobody: string; s
       ],
       浏览器扩展: [
         '它只有一个用途：凭四个字母把文本带到另一台电脑。只有从您按下它的按钮或选择菜单中的命令起，它才查看该页面，而且只读取您要发送的选区或要填写的输入框。',
-        '它向这台服务器或选项中指定的服务器发送：您写的文本及其期限和是否只能读一次、您要读取、删除或查询的代码、未加封文本的密码，以及服务器要求时的写入密钥。除此之外没有任何内容离开浏览器：不发送网页地址、浏览记录或能识别您的信息。',
+        '它向这台服务器或选项中指定的服务器发送：您写的文本及其期限和是否只能读一次、您要读取、删除或查询的代码、未加封文本的密码、每次等待文本时新生成的公钥，以及服务器要求时的写入密钥。除此之外没有任何内容离开浏览器：不发送网页地址、浏览记录或能识别您的信息。',
         '发送的内容只用于这一用途。不出售，不转交第三方，不用于广告，也不用于判断任何人的信用。除非法律要求，或有人因某个文本受害而投诉，否则除了您告知四个字母的人，没有人会读取。删除文本即可收回；移除扩展，它保存的一切也随之消失。',
         `Chrome 网上应用店规定的声明（有限使用）：<span lang="en">${LIMITED_USE}</span>`,
       ],

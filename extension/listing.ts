@@ -59,15 +59,15 @@ No advertisements, no tracking, no statistics, no requests to third parties. It 
         'When the person clicks the extension’s button or an entry of its context menu, it reads the selection of that page, with its line breaks, or fills the field that was clicked. It sees no other page, and this one only from that click on. It asks for no host permission.',
       clipboardWrite: 'After “Send selection” it copies the code to the clipboard, although the popup is closed.',
       contextMenus:
-        'For two entries of the context menu: “Send selection”, and “Load into this field” in editable fields.',
+        'For three entries of the context menu: “Send selection”, and in editable fields “Load into this field” and “Receive into this field”.',
       notifications:
-        'After “Send selection” a notification shows the code, or why the text was not sent, since the popup is closed.',
+        'After “Send selection” a notification shows the code, or why the text was not sent, since the popup is closed. Another tells that a text which the person waits for has come while it was closed.',
       offscreen:
         'Chromium lets an extension copy to the clipboard only from a document. The background opens an invisible one to copy the code after “Send selection”, and closes it at once.',
       scripting:
-        'To read the selection and to fill the field, in the page where the person has just chosen one of the two commands. What is run there is part of the package.',
+        'To read the selection and to fill the field, in the page where the person has just chosen one of the three commands. What is run there is part of the package.',
       storage:
-        'Keeps the list of the codes that were written here, with what is needed to erase those texts, and the options. What was typed and not sent, and what was loaded last, is kept in memory until the browser closes. Passwords are never kept.',
+        'Keeps the list of the codes that were written here, with what is needed to erase those texts, and the options. What was typed and not sent, and what was loaded last, is kept in memory until the browser closes, and so is the code under which the person waits for a text. Passwords are never kept.',
     },
     data: `Does it run remote code: no. All that runs is in the package.
 
@@ -109,14 +109,15 @@ Privacy policy: https://www.extextcloud.com/privacy`,
       activeTab:
         '사용자가 확장 프로그램의 버튼이나 컨텍스트 메뉴의 명령을 누르면, 그 페이지에서 선택한 글을 줄바꿈까지 읽거나 누른 입력란을 채웁니다. 다른 페이지는 볼 수 없고, 이 페이지도 누른 순간부터만 봅니다. 호스트 권한은 요청하지 않습니다.',
       clipboardWrite: '선택한 글을 보낸 뒤, 팝업이 닫혀 있어도 코드를 클립보드에 복사합니다.',
-      contextMenus: '컨텍스트 메뉴의 두 명령, 선택한 글 보내기와 입력란에 불러오기를 위해 씁니다.',
-      notifications: '선택한 글을 보낸 뒤 팝업이 닫혀 있으므로, 코드 또는 보내지 못한 이유를 알림으로 보여 줍니다.',
+      contextMenus: '컨텍스트 메뉴의 세 명령, 선택한 글 보내기와 입력란에 불러오기와 입력란에 받기를 위해 씁니다.',
+      notifications:
+        '선택한 글을 보낸 뒤 팝업이 닫혀 있으므로, 코드 또는 보내지 못한 이유를 알림으로 보여 줍니다. 기다리던 글이 팝업이 닫힌 동안 온 것도 알립니다.',
       offscreen:
         'Chromium에서 확장 프로그램은 문서에서만 클립보드에 복사할 수 있습니다. 선택한 글을 보낸 뒤 코드를 복사하려고 보이지 않는 문서를 열었다가 바로 닫습니다.',
       scripting:
-        '사용자가 방금 두 명령 가운데 하나를 고른 페이지에서 선택한 글을 읽거나 입력란을 채웁니다. 그곳에서 실행되는 코드는 모두 패키지 안에 있습니다.',
+        '사용자가 방금 세 명령 가운데 하나를 고른 페이지에서 선택한 글을 읽거나 입력란을 채웁니다. 그곳에서 실행되는 코드는 모두 패키지 안에 있습니다.',
       storage:
-        '여기서 작성한 코드의 목록과 그 글을 지우는 데 필요한 정보, 설정을 보관합니다. 입력하고 보내지 않은 글과 마지막으로 불러온 글은 브라우저를 닫을 때까지만 메모리에 보관합니다. 비밀번호는 보관하지 않습니다.',
+        '여기서 작성한 코드의 목록과 그 글을 지우는 데 필요한 정보, 설정을 보관합니다. 입력하고 보내지 않은 글과 마지막으로 불러온 글, 글을 기다리는 코드는 브라우저를 닫을 때까지만 메모리에 보관합니다. 비밀번호는 보관하지 않습니다.',
     },
     data: `원격 코드 사용: 아니요. 실행되는 코드는 모두 패키지 안에 있습니다.
 
@@ -158,15 +159,16 @@ Firefox: 매니페스트는 websiteContent를 필수로 선언합니다. 다른 
       activeTab:
         '拡張機能のボタンまたはコンテキストメニューのコマンドが押されたとき、そのページの選択範囲を改行ごと読み取るか、押された入力欄に書き込みます。ほかのページは見えず、このページも押された時点からしか見ません。ホスト権限は求めません。',
       clipboardWrite: '選択範囲を送ったあと、ポップアップが閉じていてもコードをクリップボードにコピーします。',
-      contextMenus: 'コンテキストメニューの二つのコマンド、選択範囲の送信と入力欄への読み込みのために使います。',
+      contextMenus:
+        'コンテキストメニューの三つのコマンド、選択範囲の送信、入力欄への読み込み、入力欄での受け取りのために使います。',
       notifications:
-        '選択範囲を送ったあとはポップアップが閉じているため、コードまたは送れなかった理由を通知で示します。',
+        '選択範囲を送ったあとはポップアップが閉じているため、コードまたは送れなかった理由を通知で示します。待っていたテキストがポップアップを閉じているあいだに届いたことも知らせます。',
       offscreen:
         'Chromium では、拡張機能は文書からしかクリップボードにコピーできません。選択範囲を送ったあとコードをコピーするために見えない文書を開き、すぐに閉じます。',
       scripting:
-        '利用者が二つのコマンドのどちらかを選んだページで、選択範囲を読み取るか入力欄に書き込みます。そこで動くコードはすべてパッケージの中にあります。',
+        '利用者が三つのコマンドのどれかを選んだページで、選択範囲を読み取るか入力欄に書き込みます。そこで動くコードはすべてパッケージの中にあります。',
       storage:
-        'ここで書いたコードの一覧とそのテキストを消すために必要な情報、設定を保存します。入力して送らなかったものと最後に読み込んだものは、ブラウザーを閉じるまでメモリーに保存します。パスワードは保存しません。',
+        'ここで書いたコードの一覧とそのテキストを消すために必要な情報、設定を保存します。入力して送らなかったものと最後に読み込んだもの、テキストを待っているコードは、ブラウザーを閉じるまでメモリーに保存します。パスワードは保存しません。',
     },
     data: `リモートコードの使用：いいえ。動くコードはすべてパッケージの中にあります。
 
@@ -207,13 +209,14 @@ Firefox：マニフェストは websiteContent を必須として宣言してい
       activeTab:
         '当用户点击扩展的按钮或右键菜单中的命令时，读取该网页中选中的文本（包括换行），或填写所点击的输入框。它看不到其他网页，对该网页也只从点击那一刻起可见。不请求任何主机权限。',
       clipboardWrite: '发送选中内容后，即使弹出窗口已关闭，也能把代码复制到剪贴板。',
-      contextMenus: '用于右键菜单中的两条命令：发送选中内容，以及在输入框中载入文本。',
-      notifications: '发送选中内容后弹出窗口是关闭的，因此用通知显示代码或未能发送的原因。',
+      contextMenus: '用于右键菜单中的三条命令：发送选中内容、在输入框中载入文本，以及接收到输入框。',
+      notifications:
+        '发送选中内容后弹出窗口是关闭的，因此用通知显示代码或未能发送的原因。等待的文本在弹出窗口关闭时到达，也会通知。',
       offscreen:
         '在 Chromium 中，扩展只能从文档复制到剪贴板。发送选中内容后，后台打开一个不可见的文档来复制代码，随即关闭。',
-      scripting: '在用户刚刚选择了两条命令之一的网页中读取选中内容或填写输入框。在那里运行的代码全部包含在安装包内。',
+      scripting: '在用户刚刚选择了三条命令之一的网页中读取选中内容或填写输入框。在那里运行的代码全部包含在安装包内。',
       storage:
-        '保存在此写下的代码列表、删除这些文本所需的信息以及选项。输入但未发送的内容和最近读取的内容只在内存中保存到浏览器关闭为止。密码从不保存。',
+        '保存在此写下的代码列表、删除这些文本所需的信息以及选项。输入但未发送的内容和最近读取的内容以及等待文本的代码只在内存中保存到浏览器关闭为止。密码从不保存。',
     },
     data: `是否使用远程代码：否。运行的代码全部包含在安装包内。
 
