@@ -16,12 +16,13 @@ export async function keepKeys(waiting: Waiting, keys: CryptoKeyPair) {
 export const keysOf = async (waiting: Waiting): Promise<CryptoKeyPair | undefined> =>
   memory.get(waiting.code) ?? inStore((store) => store.get(idOf(waiting)))
 
-/** Forgets them, and those that should have been before. */
 export async function forgetKeys(waiting: Waiting) {
   memory.delete(waiting.code)
   await inStore((store) => store.delete(idOf(waiting)))
-  await inStore((store) => store.delete(IDBKeyRange.upperBound([now()])))
 }
+
+/** Forgets those whose page was closed before their time was up. */
+export const forgetOldKeys = () => inStore((store) => store.delete(IDBKeyRange.upperBound([now()])))
 
 /** Undefined where the browser refuses. Of private windows nothing reaches the disk. */
 async function inStore<T>(work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T | undefined> {

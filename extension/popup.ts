@@ -39,7 +39,7 @@ async function start() {
   await tellLack()
   askForLostPassword()
   readAddress()
-  await restoreReceive()
+  restoreReceive().catch(tellProblem)
   void watchReceipts()
   askForShared()
   tellIfOffline()

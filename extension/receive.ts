@@ -3,7 +3,7 @@ import { copyOnPress } from './actions.ts'
 import { draft, hpke, linkTo, now, type Waiting } from './api.ts'
 import { showCode, showSpelling, spell } from './code.ts'
 import { button, element, reveal } from './elements.ts'
-import { keysOf } from './key-store.ts'
+import { forgetOldKeys, keysOf } from './key-store.ts'
 import { forgetField, putAway, showReceived } from './load.ts'
 import { duration, message, say } from './messages.ts'
 import { qrCode } from './qr.ts'
@@ -20,6 +20,7 @@ let stop = new AbortController()
 export async function restoreReceive() {
   const before = await draft.get('waiting')
   if (!before) {
+    void forgetOldKeys()
     if ((await draft.get('field'))?.isReceiving) await start()
   } else if (before.publicKey && !(await keysOf(before))) {
     complain('error_seal_received')
@@ -87,10 +88,15 @@ export function showReceive(isNew = false) {
   tickReceive()
 }
 
-async function showSeal({ publicKey, code }: Waiting) {
+/** Never the words of another key, not for a moment. */
+async function showSeal(shown: Waiting) {
+  element('receive-seal').hidden = true
+  const { publicKey, code } = shown
   const words = publicKey && (await (await hpke()).wordsOf(publicKey, code))
+  if (shown !== waiting) return
   say(element('receive-seal').children[0] as HTMLElement, words ? 'receiveSealed' : 'receivePlain')
   element('receive-words').textContent = words ?? ''
+  element('receive-seal').hidden = false
 }
 
 /** To be called every second. */

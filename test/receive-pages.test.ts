@@ -187,20 +187,38 @@ describeIn(CHROMIUM, (chromium) => {
     await send(writer, TEXT)
     await page.goto(recorded.url)
     expect(await loadedText(page)).toBe(TEXT)
-    const keys = () =>
-      page.evaluate(async () => {
-        const { promise, resolve } = Promise.withResolvers<number>()
-        const opening = indexedDB.open('keys')
-        opening.onsuccess = () => {
-          const counting = opening.result.transaction('keys').objectStore('keys').count()
-          counting.onsuccess = () => resolve(counting.result)
-        }
-        const count = await promise
-        opening.result.close()
-        return count
-      })
-    await poll('the key to be gone', async () => (await keys()) === 0)
+    await poll('the key to be gone', async () => (await keysIn(page)) === 0)
   })
+
+  test('the key of a page that was closed is forgotten by the next one, once its time is up', async () => {
+    const page = await pageOf('page', chromium())
+    await receive(page)
+    await page.says('#receive-words', /./)
+    expect(await keysIn(page)).toBe(1)
+    await page.close()
+    const next = await pageOf('page', chromium())
+    await next.sees('#receive-start')
+    expect(await keysIn(next)).toBe(1)
+    // The server's clock.
+    await next.evaluate(() => localStorage.setItem('ahead', '660000'))
+    await next.reload()
+    await isReady(next)
+    await poll('the key to be gone', async () => (await keysIn(next)) === 0)
+  })
+
+  /** How many keys the browser keeps for the page. */
+  const keysIn = (page: Page) =>
+    page.evaluate(async () => {
+      const { promise, resolve } = Promise.withResolvers<number>()
+      const opening = indexedDB.open('keys')
+      opening.onsuccess = () => {
+        const counting = opening.result.transaction('keys').objectStore('keys').count()
+        counting.onsuccess = () => resolve(counting.result)
+      }
+      const count = await promise
+      opening.result.close()
+      return count
+    })
 
   test('a server that is away and a network that is lost are waited out, and the text comes', async () => {
     const page = (await pageOf('page', chromium())) as ChromiumPage
