@@ -4,9 +4,11 @@ import jsQR from 'jsqr'
 import messages from '../extension/_locales/en/messages.json'
 import { newReceiver, openReceived } from '../extension/hpke.ts'
 import type { Browser, Page } from './support/browsers.ts'
+import { isMissing as isCaddyMissing, startCaddy } from './support/caddy.ts'
 import { CHROMIUM, type ChromiumPage } from './support/chromium.ts'
 import { FIREFOX, FirefoxPopup } from './support/firefox.ts'
 import { describeIn, isReady, loadedText, openExtension, openPage, tells, write, writtenCode } from './support/homes.ts'
+import { isMissing as isNginxMissing, startNginx } from './support/nginx.ts'
 import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
 import { MINUTE } from './support/support.ts'
@@ -115,6 +117,26 @@ describeIn(CHROMIUM, (chromium) => {
         async () => server.query('SELECT 1 FROM text WHERE body IS NOT NULL AND body <> ?', '').length === 0,
       )
     })
+
+    for (const [name, isMissing, start] of [
+      ['Caddy', isCaddyMissing, () => startCaddy('texts.localhost', server.url)],
+      ['nginx', isNginxMissing, () => startNginx(server.url)],
+    ] as const) {
+      const title = `through ${name}, too, the text comes as soon as it is written`
+      test.skipIf(isMissing)(isMissing ? `${title} (skipped: it is not installed)` : title, async () => {
+        const proxy = await start()
+        try {
+          const reading = await openPage(firefox(), { ...server, url: proxy.url })
+          const code = await receive(reading)
+          const writing = await openPage(chromium(), { ...server, url: proxy.url }, `#>${code}`)
+          await send(writing, TEXT)
+          expect(await loadedText(reading)).toBe(TEXT)
+          await reading.says('#loaded-note', /Received and sealed/)
+        } finally {
+          await proxy.stop()
+        }
+      })
+    }
 
     test.each([
       ['page', chromium, 'extension', firefox],

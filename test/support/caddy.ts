@@ -48,7 +48,7 @@ export async function startCaddy(domain: string, upstream: string, more = '') {
 export type Caddy = Awaited<ReturnType<typeof startCaddy>>
 
 /** Two ports that nobody listens on. */
-async function freePorts(): Promise<[number, number]> {
+export async function freePorts(): Promise<[number, number]> {
   const servers = Array.from({ length: 2 }, () => createServer().listen(0, '127.0.0.1'))
   await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))))
   const ports = servers.map((server) => (server.address() as { port: number }).port)
