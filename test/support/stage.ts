@@ -144,7 +144,11 @@ async function write({ page, text }: Scene, { expiresIn = 3600, password, once }
 async function receive(page: Page) {
   await press(page, '#load-tab')
   await press(page, '#receive-start')
-  await page.waitForFunction(() => document.querySelector('#receive-seal span')?.textContent)
+  await shown(page, '#receive-words')
+  // The same in every picture.
+  await page.$eval('#receive-words', (words) => {
+    words.textContent = 'kamaso tohipo'
+  })
 }
 
 /** Follows the link of one who waits, and types. */
