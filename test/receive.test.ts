@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test'
+import { createGuard } from '../guard.ts'
 import { createApp } from '../index.ts'
 import { createWaiting } from '../waiting.ts'
-import { errorCode, HOUR, hash, MINUTE, SECOND, T, testApp, testStore, text } from './support/support.ts'
+import { errorCode, HOUR, hash, MINUTE, SECOND, T, testApp, testSettings, testStore, text } from './support/support.ts'
 
 const PUBLIC_KEY = 'A'.repeat(43)
 const SEAL = `1.hpke.${'B'.repeat(43)}`
@@ -204,6 +205,25 @@ test('a client waits under five codes at a time: one that is done, or over, make
   expect([next.status, over.status]).toEqual([201, 429])
   there.clock.now = T + 10 * MINUTE
   expect([(await one()).status, (await one()).status]).toEqual([201, 429])
+})
+
+test('a code that takes the place of one that was given back is waited under for all of ten minutes', async () => {
+  await using there = await service({ WRITES_PER_MINUTE: '100' })
+  for (let i = 0; i < 7; i++) {
+    const lent = await receive(there)
+    expect(lent.expiresAt).toBe(new Date(there.clock.now + 10 * MINUTE).toISOString())
+    await there.post('/api/receive/wait', { ...lent, expiresAt: undefined, done: true }, from('192.0.2.1'))
+    there.clock.now += 9 * MINUTE
+  }
+})
+
+test('who gives a code back while taking others is given one in its place, and no more', async () => {
+  const guard = createGuard(testSettings({ WRITES_PER_MINUTE: '100' }), () => T)
+  const take = (times: number) => Array.from({ length: times }, () => guard.admitReceiving('192.0.2.1'))
+  await Promise.all(take(5))
+  const atOnce = [guard.endReceiving('192.0.2.1', T + 10 * MINUTE), ...take(20)]
+  const taken = [...(await Promise.allSettled(atOnce)).slice(1), ...(await Promise.allSettled(take(20)))]
+  expect(taken.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
 })
 
 test('a code to wait under counts as a write, and what fails gives it back', async () => {
