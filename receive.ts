@@ -8,9 +8,10 @@ import { PLAIN_TEXT } from './request.ts'
 import { code, eraseToken, expiresAt, fields, publicKey, receiveToken, seal } from './schemas.ts'
 import type { Texts } from './texts.ts'
 
-/** Seconds that the server lets an answer be silent: longer than any wait, and as long as it takes. */
+/** Seconds that the server lets an answer be silent: longer than any wait, as long as it takes, and as it lets all others. */
 const WAIT_SILENCE = 60
 const ANY_SILENCE = 0
+const USUAL_SILENCE = 10
 
 const RECEIVE_ERRORS = [...WRITE_ERRORS, 'too_many_waiting'] as const
 
@@ -118,6 +119,8 @@ export function createReceive(
           start: (stream) => stream.enqueue(code ?? ''),
           async pull(stream) {
             const { value: text, done } = await parts.next()
+            // From now on a silence is the client's, who would keep the text in memory, or the connection, for ever.
+            allowSilence(request, USUAL_SILENCE)
             // Breaks off where no text came, so that nobody takes the end for an empty one's.
             if (done && text !== 'all') stream.error()
             else if (done) stream.close()

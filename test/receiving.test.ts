@@ -1,5 +1,6 @@
 /** Receiving as it is done: with curl, with a server that is stopped and killed, and with thousands who wait. */
 import { afterEach, expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { poll } from './support/poll.ts'
 import { post, type Server, start, stopAll, write } from './support/processes.ts'
@@ -59,6 +60,32 @@ test('curl that goes away gives its code back', async () => {
   console.process.kill('SIGINT')
   await poll('the end of the waiting', async () => textsIn(path) === 0)
 })
+
+test('who has the text, and reads no further or keeps the connection, is let go like any other', async () => {
+  const server = await start(await filledDatabase())
+  const { port } = new URL(server.url)
+  const files = () => readdirSync(`/proc/${server.process.pid}/fd`).length
+  const before = files()
+  // More than what the system takes for a socket that nobody reads.
+  const large = 'x'.repeat(1_000_000)
+  for (const text of ['small', 'small', 'small', large, large, large]) {
+    let said = ''
+    const codeIn = () => /\r\n([A-Za-z]{4})\n/.exec(said)?.[1]
+    const socket = connect(Number(port), '127.0.0.1', () =>
+      socket.write('POST /receive HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n'),
+    )
+    socket.on('error', () => {})
+    socket.on('data', (data) => {
+      said += data
+      if (text === large && codeIn()) socket.pause()
+    })
+    const code = await poll('the code', async () => codeIn())
+    expect((await post(server, 'write', { text, to: code })).status).toBe(201)
+  }
+  expect(files()).toBeGreaterThanOrEqual(before + 6)
+  // Those of `post` are left.
+  await poll('the end of the connections', async () => files() <= before + 2, 25_000)
+}, 60_000)
 
 test('a stop lets all who wait go with an answer, and exits 0; curl does not take it for the end of a text', async () => {
   const server = await start(await filledDatabase(), { METRICS_PORT: '0' })
