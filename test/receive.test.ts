@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { createReceipts } from '../db/receipts.ts'
+import type { LentText, Receipt } from '../db/store.ts'
 import { createGuard } from '../guard.ts'
 import { createApp } from '../index.ts'
 import { createWaiting } from '../waiting.ts'
@@ -390,4 +392,47 @@ test('two receipts of one text become one, however they come', async () => {
   store.countLoad(found, T + 1)
   await Promise.all([store.erase(code, hash('a'), T + 2, 1), store.receipt(hash('a'), T)])
   expect(await store.receipt(hash('a'), T)).toMatchObject({ loads: 2, lastLoadedAt: T + 2 })
+})
+
+const counting = (receipts: ReturnType<typeof createReceipts>, tokens: string) => {
+  for (const token of tokens)
+    receipts.countLoad({ eraseTokenHash: Buffer.from(token), expiresAt: T + HOUR } as LentText, T)
+}
+
+test('what was stored is not counted again where the rest of it could not be', async () => {
+  let stored = ''
+  let isFull = true
+  const add = async (counted: Receipt[]) => {
+    if (isFull && stored !== '') throw new Error('The disk is full.')
+    for (const { eraseTokenHash, loads } of counted) stored += `${eraseTokenHash}${loads} `
+  }
+  const receipts = createReceipts(add, 2, () => undefined)
+  counting(receipts, 'abcde')
+  await expect(receipts.store()).rejects.toThrow('The disk is full.')
+  isFull = false
+  await receipts.store()
+  expect(stored).toBe('a1 b1 c1 d1 e1 ')
+})
+
+test('a load is in the receipt also where it is stored while that is asked for', async () => {
+  let stored: Receipt | undefined
+  const found = Promise.withResolvers<void>()
+  const find = async () => {
+    const receipt = stored
+    await found.promise
+    return receipt
+  }
+  const receipts = createReceipts(
+    async (counted) => {
+      stored = counted[0]
+    },
+    1,
+    find,
+  )
+  counting(receipts, 'a')
+  const asked = receipts.receipt(Buffer.from('a'), T)
+  await new Promise(setImmediate)
+  await receipts.store()
+  found.resolve()
+  expect(await asked).toMatchObject({ loads: 1 })
 })

@@ -226,11 +226,8 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   const counters = sharedCounters(postgres)
   const oneByOne = pLimit(1)
   const receipts = createReceipts(
-    async (counted) => {
-      for (let at = 0; at < counted.length; at += RECEIPTS_AT_ONCE) {
-        await addCounted({ counted: receiptsJson(counted.slice(at, at + RECEIPTS_AT_ONCE)) })
-      }
-    },
+    (counted) => addCounted({ counted: receiptsJson(counted) }),
+    RECEIPTS_AT_ONCE,
     async (eraseTokenHash, now) => (await findReceipt({ eraseTokenHash, now }))[0],
   )
 

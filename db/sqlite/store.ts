@@ -188,13 +188,11 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   }
 
   const receipts = createReceipts(
-    async (counted) => {
-      for (let at = 0; at < counted.length; at += RECEIPTS_AT_ONCE) {
-        await commit(() => {
-          for (const receipt of counted.slice(at, at + RECEIPTS_AT_ONCE)) addReceipt.run(receipt)
-        })
-      }
-    },
+    (counted) =>
+      commit(() => {
+        for (const receipt of counted) addReceipt.run(receipt)
+      }),
+    RECEIPTS_AT_ONCE,
     (eraseTokenHash, now) => damage.watch(() => findReceipt.get({ eraseTokenHash, now })),
   )
 
