@@ -1,12 +1,11 @@
 /** The store on PostgreSQL: every statement that the server runs there. Any number of servers may share one database. */
 import { type SQL, sql } from 'drizzle-orm'
-import pLimit from 'p-limit'
 import { Refusal } from '../../errors.ts'
 import { upgrade } from '../migrate.ts'
 import { createReceipts, KEPT_RECEIPTS } from '../receipts.ts'
 import { type Lack, noRoom, roomOf, SHORT_MILLISECONDS, SMALL_BYTES, tooManyWait } from '../room.ts'
 import { type NewText, type Receipt, randomCode, type Store, type StoreOptions } from '../store.ts'
-import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './connection.ts'
+import { array, batched, connect, connectionError, migratable, SWEEP_LOCK, turns } from './connection.ts'
 import { sharedCounters } from './counters.ts'
 import { recount } from './recount.ts'
 import {
@@ -224,7 +223,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   )
 
   const counters = sharedCounters(postgres)
-  const oneByOne = pLimit(1)
+  const oneByOne = turns(1)
   const receipts = createReceipts(
     (counted) => addCounted({ counted: receiptsJson(counted) }),
     RECEIPTS_AT_ONCE,
