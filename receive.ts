@@ -1,7 +1,7 @@
 /** The routes of those who wait for a text, and of those who want to know what became of theirs. */
 import { Type as t } from '@sinclair/typebox'
 import { Elysia, status } from 'elysia'
-import { answers, errorBody, JSON_ERRORS, LOOK_UP_ERRORS, WRITE_ERRORS } from './answers.ts'
+import { answers, errorBody, JSON_ERRORS, LOOK_UP_ERRORS, toRefusal, WRITE_ERRORS } from './answers.ts'
 import { invalid } from './errors.ts'
 import type { Parsers } from './parsers.ts'
 import { PLAIN_TEXT } from './request.ts'
@@ -118,7 +118,10 @@ export function createReceive(
         const stream = new ReadableStream<string>({
           start: (stream) => stream.enqueue(code ?? ''),
           async pull(stream) {
-            const { value: text, done } = await parts.next()
+            const { value: text, done } = await parts.next().catch((error) => {
+              toRefusal(error, 'UNKNOWN') // Which logs what was not expected. There is no other answer to it any more.
+              return { value: undefined, done: true } as const
+            })
             // From now on a silence is the client's, who would keep the text in memory, or the connection, for ever.
             allowSilence(request, USUAL_SILENCE)
             // Breaks off where no text came, so that nobody takes the end for an empty one's.

@@ -61,6 +61,17 @@ test('curl that goes away gives its code back', async () => {
   await poll('the end of the waiting', async () => textsIn(path) === 0)
 })
 
+test('curl whose code is taken away ends with an error, of which the log has no more than of any refusal', async () => {
+  const path = await filledDatabase()
+  const server = await start(path)
+  const console = curlReceive(server)
+  await console.code()
+  openShell(path).run('UPDATE text SET expires_at = 0')
+  expect(await console.ended).not.toBe(0)
+  await server.stop()
+  expect((await server.output()).replaceAll(/^({.*}|[A-Z].*)\n/gim, '')).toBe('')
+}, 60_000)
+
 test('who has the text, and reads no further or keeps the connection, is let go like any other', async () => {
   const server = await start(await filledDatabase())
   const { port } = new URL(server.url)
