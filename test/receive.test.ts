@@ -135,6 +135,16 @@ test('what was filled in is read by no code, on no route, and erased by its writ
   expect((await waitFor(there, lent)).status).toBe(404)
 })
 
+test('a raw write to whoever waits that demands a password is refused, and nothing is taken', async () => {
+  await using there = await service()
+  const lent = await receive(there)
+  for (const headers of [{ accept: '*/*' }, { authorization: `Basic ${btoa(':p')}` }] as Record<string, string>[]) {
+    const answer = await there.fetch(`/${lent.code}?password`, { method: 'POST', body: 'a', headers })
+    expect([answer.status, await answer.text()]).toEqual([422, expect.stringMatching(/^password: /)])
+  }
+  expect((await waitFor(there, lent)).status).toBe(204)
+})
+
 test('a code that waits is told to whoever loads it, with the key that it waits with', async () => {
   await using there = await service()
   const [sealed, open] = [await receive(there, { publicKey: PUBLIC_KEY }), await receive(there)]
@@ -252,6 +262,15 @@ test('codes that wait take a tenth of the texts that may be, and there is a word
   expect((await there.post('/api/receive', {})).status).toBe(201)
 })
 
+test('who takes a code while another is written to is not told that one more waits', async () => {
+  await using stored = await testStore({ maxTexts: 20 })
+  const waiting = (token: string) => text('', { receiveTokenHash: hash(token) })
+  const code = await stored.store.write(waiting('a'), T)
+  const filled = { body: 'for you', seal: null, eraseTokenHash: hash('b'), writer: 7 }
+  const both = [stored.store.fill(code, filled, T), stored.store.write(waiting('c'), T)]
+  expect(await Promise.all(both)).toEqual([true, expect.any(String)])
+})
+
 test('what is filled in has no more room than any text, and what has none leaves the code waiting', async () => {
   await using there = await service({ MAX_STORED_BYTES: '1000', MAX_TEXT_BYTES: '100' })
   const write = (body: object, client: string) => there.post('/api/write', body, from(client))
@@ -278,17 +297,16 @@ test('guessing codes that wait costs misses, whichever way, and a right one take
   await there.post('/api/load', { code: lent.code }, from('203.0.113.1'))
   expect((await writeTo(there, lent.code, 'a', {}, '203.0.113.1')).status).toBe(201)
   expect((await writeTo(there, 'eeee', 'a', {}, '203.0.113.1')).status).toBe(404)
-  const { code } = lent
-  for (const ask of [
-    (i: number) =>
-      there.post('/api/receive/wait', { code: `zzz${'abcdefg'[i]}`, receiveToken: 'x' }, from('203.0.113.9')),
-    (i: number) => there.post('/api/status', { code: `zzz${'abcdefg'[i]}`, eraseToken: 'x' }, from('203.0.113.10')),
-    (i: number) => there.post('/api/status', { code, eraseToken: `x${i}` }, from('203.0.113.11')),
-  ]) {
-    const answers = []
-    for (let i = 0; i < 7; i++) answers.push(await errorCode(await ask(i)))
-    expect(answers.at(0)).toBe('not_found')
-    if (ask.toString().includes('zzz')) expect(answers.at(-1)).toBe('too_many_misses')
+  for (const [route, token, client] of [
+    ['receive/wait', 'receiveToken', '203.0.113.9'],
+    ['status', 'eraseToken', '203.0.113.10'],
+  ] as const) {
+    const errors = []
+    for (const last of 'abcdef') {
+      const asked = { code: `zzz${last}`, [token]: 'x' }
+      errors.push(await errorCode(await there.post(`/api/${route}`, asked, from(client))))
+    }
+    expect(errors).toEqual([...Array(5).fill('not_found'), 'too_many_misses'])
   }
 })
 
@@ -328,8 +346,8 @@ test('a receipt says waiting, loaded and when, and for a text that is gone the s
   await there.post('/api/load', { code: once.code })
   await there.post('/api/erase', { code: erased.code, eraseToken: erased.eraseToken })
   const taken = { state: 'gone', loads: 1, lastLoadedAt: new Date(there.clock.now).toISOString(), expiresAt }
-  for (const reopened of [false, true]) {
-    if (reopened) await there.store.sweep(there.clock.now)
+  for (const isSwept of [false, true]) {
+    if (isSwept) await there.store.sweep(there.clock.now)
     expect(await json(statusOf(there, once))).toEqual(taken)
     expect(await json(statusOf(there, erased))).toEqual({ state: 'gone', loads: 0, expiresAt })
   }

@@ -254,7 +254,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     async fill(code, { body, seal, eraseTokenHash, writer }, now) {
       damage.refuse()
       await stored.measured()
-      const counted = { writer, bytes: Buffer.byteLength(body), isReceiving: true }
+      const counted = { writer, bytes: Buffer.byteLength(body), isReceiving: false }
       // It takes the place of one that is there, however many there are.
       const lack = lackOf(room, { ...stored.with(counted), texts: 0 }, { ...counted, lifetime: 0 })
       if (lack) throw noRoom(lack)
@@ -263,7 +263,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
       try {
         filled = await commit(() => fillIn.get({ code, now, body, seal, eraseTokenHash, writer }))
       } finally {
-        stored.remove(filled ? { writer: null, bytes: 0, isReceiving: true } : counted)
+        stored.remove(filled ? { ...counted, writer: null, bytes: 0 } : counted)
       }
       return filled !== undefined
     },
