@@ -8,10 +8,10 @@ import { PLAIN_TEXT } from './request.ts'
 import { code, eraseToken, expiresAt, fields, publicKey, receiveToken, seal } from './schemas.ts'
 import type { Texts } from './texts.ts'
 
-/** Seconds that the server lets an answer be silent: longer than any wait, as long as it takes, and as it lets all others. */
+/** Seconds that the server lets an answer be silent: longer than any wait, as long as it takes, and as Elysia lets all others. */
 const WAIT_SILENCE = 60
 const ANY_SILENCE = 0
-const USUAL_SILENCE = 10
+const USUAL_SILENCE = 30
 
 const RECEIVE_ERRORS = [...WRITE_ERRORS, 'too_many_waiting'] as const
 
@@ -112,9 +112,9 @@ export function createReceive(
       '/receive',
       async ({ body, request, set }) => {
         if (body !== '') throw invalid('body', 'Must be empty: the text is what somebody else writes.')
-        allowSilence(request, ANY_SILENCE)
         const parts = texts.receiveHere(who(request), request.signal)
         const { value: code } = await parts.next() // Here, so that a refusal is answered as one.
+        allowSilence(request, ANY_SILENCE)
         const stream = new ReadableStream<string>({
           start: (stream) => stream.enqueue(code ?? ''),
           async pull(stream) {
