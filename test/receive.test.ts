@@ -285,6 +285,15 @@ test('what is filled in has no more room than any text, and what has none leaves
   expect((await there.store.stats(T)).bytes).toBe(100)
 })
 
+test('the first text of a network is no larger than all of its texts may be, also where it is filled in', async () => {
+  await using stored = await testStore({ maxStoredBytes: 1000 })
+  const code = await stored.store.write(text('', { receiveTokenHash: hash('a') }), T)
+  const fill = (bytes: number, writer: number | null) =>
+    stored.store.fill(code, { body: 'b'.repeat(bytes), seal: null, eraseTokenHash: hash('b'), writer }, T)
+  await expect(fill(101, 7)).rejects.toMatchObject({ reason: 'storage_full' })
+  expect(await fill(101, null)).toBe(true)
+})
+
 test('guessing codes that wait costs misses, whichever way, and a right one takes its glimpse back', async () => {
   await using there = await service({ MISSES_PER_HOUR: '5' })
   const lent = await receive(there)

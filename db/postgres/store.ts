@@ -175,9 +175,11 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
 
   const lackToFill = postgres.prepare<{ lack: Lack | null }>(sql`
     SELECT coalesce(${lack(sql`0`, sql`seen.bytes + size`)},
-      CASE WHEN writer.bytes + size > ${room.bytesOfWriter}::bigint THEN 'share' END) AS lack
-    FROM (SELECT ${sql.placeholder('size')}::int AS size, 0::bigint AS "createdAt", 0::bigint AS "expiresAt") AS asked
-    CROSS JOIN (SELECT ${sums} FROM ${stored}) AS seen LEFT JOIN ${writer} ON number = ${sql.placeholder('writer')}::int`)
+      CASE WHEN asked.writer IS NOT NULL AND coalesce(writer.bytes, 0) + size > ${room.bytesOfWriter}::bigint
+        THEN 'share' END) AS lack
+    FROM (SELECT ${sql.placeholder('size')}::int AS size, ${sql.placeholder('writer')}::int AS writer,
+      0::bigint AS "createdAt", 0::bigint AS "expiresAt") AS asked
+    CROSS JOIN (SELECT ${sums} FROM ${stored}) AS seen LEFT JOIN ${writer} ON number = asked.writer`)
   const fillIn = postgres.prepare<{ n: number }>(sql`
     WITH filled AS (UPDATE ${text} SET body = ${sql.placeholder('body')}::bytea, seal = ${sql.placeholder('seal')}::text,
         erase_token_hash = ${sql.placeholder('eraseTokenHash')}::bytea, writer = ${sql.placeholder('writer')}::int
