@@ -155,7 +155,8 @@ export function createGuard(
 
     /**
      * Admits a code that waits, as one of the few of its client. Each has a window of its own, so that the count is of those
-     * that wait now. Returns when it is over, in milliseconds since 1970, by which `endReceiving` knows it.
+     * that wait now. Returns when it is over, in milliseconds since 1970, by which `endReceiving` knows it. Whoever finds a
+     * window taken leaves it counted: `endReceiving` empties it, and to take back what it has emptied would admit one more.
      */
     async admitReceiving(client: string): Promise<number> {
       const at = now()
@@ -163,7 +164,6 @@ export function createGuard(
       for (const event of receivingOf(client)) {
         const [counted] = await counters.add([event], at)
         if (!counted || counted.count <= 1) return counted?.endsAt ?? at + RECEIVING_TIME
-        await counters.subtract([event], at)
         wait = Math.min(wait, counted.endsAt - at)
       }
       if (wait < Number.POSITIVE_INFINITY) refuseWhile(wait, 'too_many_requests', TOO_MANY_WAIT)

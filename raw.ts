@@ -61,10 +61,15 @@ export function createRaw(
     )
     .post(
       '/:code',
-      async ({ body, params, request }) => {
+      async ({ body, params, query, request }) => {
         const code = params.code.trim()
         if (body !== '') {
-          await texts.write(who(request), { text: body, to: code, password: passwordToWrite(request) })
+          // `?password` demands one, as on any raw write: it is refused, whether or not it came.
+          await texts.write(who(request), {
+            text: body,
+            to: code,
+            password: passwordToWrite(request) ?? query.password,
+          })
           return status(201, `${code}\n`)
         }
         const load = { code, password: passwordToLoad(request), sealed: sealedAt(code, request), request }

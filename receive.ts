@@ -1,16 +1,17 @@
 /** The routes of those who wait for a text, and of those who want to know what became of theirs. */
 import { Type as t } from '@sinclair/typebox'
 import { Elysia, status } from 'elysia'
-import { answers, errorBody, JSON_ERRORS, LOOK_UP_ERRORS, WRITE_ERRORS } from './answers.ts'
+import { answers, errorBody, JSON_ERRORS, LOOK_UP_ERRORS, toRefusal, WRITE_ERRORS } from './answers.ts'
 import { invalid } from './errors.ts'
 import type { Parsers } from './parsers.ts'
 import { PLAIN_TEXT } from './request.ts'
 import { code, eraseToken, expiresAt, fields, publicKey, receiveToken, seal } from './schemas.ts'
 import type { Texts } from './texts.ts'
 
-/** Seconds that the server lets an answer be silent: longer than any wait, and as long as it takes. */
+/** Seconds that the server lets an answer be silent: longer than any wait, as long as it takes, and as Elysia lets all others. */
 const WAIT_SILENCE = 60
 const ANY_SILENCE = 0
+const USUAL_SILENCE = 30
 
 const RECEIVE_ERRORS = [...WRITE_ERRORS, 'too_many_waiting'] as const
 
@@ -111,13 +112,18 @@ export function createReceive(
       '/receive',
       async ({ body, request, set }) => {
         if (body !== '') throw invalid('body', 'Must be empty: the text is what somebody else writes.')
-        allowSilence(request, ANY_SILENCE)
         const parts = texts.receiveHere(who(request), request.signal)
         const { value: code } = await parts.next() // Here, so that a refusal is answered as one.
+        allowSilence(request, ANY_SILENCE)
         const stream = new ReadableStream<string>({
           start: (stream) => stream.enqueue(code ?? ''),
           async pull(stream) {
-            const { value: text, done } = await parts.next()
+            const { value: text, done } = await parts.next().catch((error) => {
+              toRefusal(error, 'UNKNOWN') // Which logs what was not expected. There is no other answer to it any more.
+              return { value: undefined, done: true } as const
+            })
+            // From now on a silence is the client's, who would keep the text in memory, or the connection, for ever.
+            allowSilence(request, USUAL_SILENCE)
             // Breaks off where no text came, so that nobody takes the end for an empty one's.
             if (done && text !== 'all') stream.error()
             else if (done) stream.close()

@@ -88,8 +88,9 @@ export function createCounters(isCopy = false) {
     lastNow = now
     const { counts, sketch, unit } = memoryOf(limit)
     const entry = counts.get(key)
-    // One that ends later than any can was counted before the clock was set back.
-    if (entry && entry.endsAt > now && entry.endsAt <= now + longest(limit)) return entry
+    // A window begins with the first event that counts. One that ends later than any can was counted before the clock was
+    // set back.
+    if (entry && entry.count > 0 && entry.endsAt > now && entry.endsAt <= now + longest(limit)) return entry
     const kept = entry || isCopy || sketch.isEmpty() ? undefined : sketch.recall(`${limit.name} ${key}`, now)
     return kept
       ? { count: kept.count * unit, endsAt: Math.min(kept.endsAt, now + longest(limit)) }

@@ -15,11 +15,12 @@ const sum = (one: Receipt, other: Receipt): Receipt => ({
 })
 
 /**
- * @param add adds what was counted to the receipts that are stored
+ * @param add adds some of what was counted, `atOnce` at the most, to the receipts that are stored
  * @param find the stored receipt of a text that would not have expired yet
  */
 export function createReceipts(
-  add: (counted: Receipt[]) => Promise<void>,
+  add: (counted: Receipt[]) => Promise<unknown>,
+  atOnce: number,
   find: (eraseTokenHash: Buffer, now: number) => Awaitable<Receipt | undefined>,
 ) {
   let counted = new Map<string, Receipt>()
@@ -40,7 +41,9 @@ export function createReceipts(
     const all = [...counted.values()]
     counted = new Map()
     storing = storing
-      .then(() => add(all))
+      .then(async () => {
+        for (; all.length > 0; all.splice(0, atOnce)) await add(all.slice(0, atOnce))
+      })
       .catch((error) => {
         for (const receipt of all) count(receipt) // The next time, then.
         throw error
@@ -55,11 +58,15 @@ export function createReceipts(
       count({ eraseTokenHash, loads: 1, lastLoadedAt: now, expiresAt }),
 
     async receipt(eraseTokenHash: Buffer, now: number): Promise<Receipt | undefined> {
-      await storing
-      const stored = await find(eraseTokenHash, now)
-      const recent = counted.get(eraseTokenHash.toString('latin1'))
-      const all = stored && recent ? sum(stored, recent) : (stored ?? recent)
-      return all && all.expiresAt > now ? all : undefined
+      for (;;) {
+        const before = storing
+        await before
+        const stored = await find(eraseTokenHash, now)
+        if (storing !== before) continue // What was counted may now be in neither, or in both.
+        const recent = counted.get(eraseTokenHash.toString('latin1'))
+        const all = stored && recent ? sum(stored, recent) : (stored ?? recent)
+        return all && all.expiresAt > now ? all : undefined
+      }
     },
 
     /** Stores what was counted. */

@@ -441,6 +441,25 @@ describe.skipIf(isMissing)('several machines', () => {
     await cluster.drop(url)
   })
 
+  test('of many that take codes to wait under while the database stands still, none waits for the others', async () => {
+    const cluster = await getCluster()
+    const url = await cluster.database()
+    const store = await openStore(url, { ...OPTIONS, timeoutSeconds: 1 })
+    const shell = new SQL(url, { max: 1 })
+    const take = () => store.write(text('', { receiveTokenHash: hash('token') }), T)
+    await shell.begin(async (transaction) => {
+      await transaction.unsafe('LOCK TABLE text')
+      const asked = performance.now()
+      const taken = await Promise.allSettled(Array.from({ length: 20 }, take))
+      for (const code of taken) expect(code).toMatchObject({ status: 'rejected', reason: { reason: 'busy' } })
+      expect(performance.now() - asked).toBeLessThan(4000)
+    })
+    expect(await take()).toMatch(/^[A-Za-z]{4}$/)
+    await shell.close()
+    await store.close()
+    await cluster.drop(url)
+  })
+
   test('a pooler that lends connections for one transaction is no hindrance', async () => {
     const cluster = await getCluster()
     const url = await cluster.database()

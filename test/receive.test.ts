@@ -1,7 +1,10 @@
 import { expect, test } from 'bun:test'
+import { createReceipts } from '../db/receipts.ts'
+import type { LentText, Receipt } from '../db/store.ts'
+import { createGuard } from '../guard.ts'
 import { createApp } from '../index.ts'
 import { createWaiting } from '../waiting.ts'
-import { errorCode, HOUR, hash, MINUTE, SECOND, T, testApp, testStore, text } from './support/support.ts'
+import { errorCode, HOUR, hash, MINUTE, SECOND, T, testApp, testSettings, testStore, text } from './support/support.ts'
 
 const PUBLIC_KEY = 'A'.repeat(43)
 const SEAL = `1.hpke.${'B'.repeat(43)}`
@@ -132,6 +135,16 @@ test('what was filled in is read by no code, on no route, and erased by its writ
   expect((await waitFor(there, lent)).status).toBe(404)
 })
 
+test('a raw write to whoever waits that demands a password is refused, and nothing is taken', async () => {
+  await using there = await service()
+  const lent = await receive(there)
+  for (const headers of [{ accept: '*/*' }, { authorization: `Basic ${btoa(':p')}` }] as Record<string, string>[]) {
+    const answer = await there.fetch(`/${lent.code}?password`, { method: 'POST', body: 'a', headers })
+    expect([answer.status, await answer.text()]).toEqual([422, expect.stringMatching(/^password: /)])
+  }
+  expect((await waitFor(there, lent)).status).toBe(204)
+})
+
 test('a code that waits is told to whoever loads it, with the key that it waits with', async () => {
   await using there = await service()
   const [sealed, open] = [await receive(there, { publicKey: PUBLIC_KEY }), await receive(there)]
@@ -206,6 +219,25 @@ test('a client waits under five codes at a time: one that is done, or over, make
   expect([(await one()).status, (await one()).status]).toEqual([201, 429])
 })
 
+test('a code that takes the place of one that was given back is waited under for all of ten minutes', async () => {
+  await using there = await service({ WRITES_PER_MINUTE: '100' })
+  for (let i = 0; i < 7; i++) {
+    const lent = await receive(there)
+    expect(lent.expiresAt).toBe(new Date(there.clock.now + 10 * MINUTE).toISOString())
+    await there.post('/api/receive/wait', { ...lent, expiresAt: undefined, done: true }, from('192.0.2.1'))
+    there.clock.now += 9 * MINUTE
+  }
+})
+
+test('who gives a code back while taking others is given one in its place, and no more', async () => {
+  const guard = createGuard(testSettings({ WRITES_PER_MINUTE: '100' }), () => T)
+  const take = (times: number) => Array.from({ length: times }, () => guard.admitReceiving('192.0.2.1'))
+  await Promise.all(take(5))
+  const atOnce = [guard.endReceiving('192.0.2.1', T + 10 * MINUTE), ...take(20)]
+  const taken = [...(await Promise.allSettled(atOnce)).slice(1), ...(await Promise.allSettled(take(20)))]
+  expect(taken.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+})
+
 test('a code to wait under counts as a write, and what fails gives it back', async () => {
   await using there = await service({ WRITES_PER_MINUTE: '2', MAX_TEXTS: '10' })
   const answers = await Promise.all(
@@ -230,6 +262,15 @@ test('codes that wait take a tenth of the texts that may be, and there is a word
   expect((await there.post('/api/receive', {})).status).toBe(201)
 })
 
+test('who takes a code while another is written to is not told that one more waits', async () => {
+  await using stored = await testStore({ maxTexts: 20 })
+  const waiting = (token: string) => text('', { receiveTokenHash: hash(token) })
+  const code = await stored.store.write(waiting('a'), T)
+  const filled = { body: 'for you', seal: null, eraseTokenHash: hash('b'), writer: 7 }
+  const both = [stored.store.fill(code, filled, T), stored.store.write(waiting('c'), T)]
+  expect(await Promise.all(both)).toEqual([true, expect.any(String)])
+})
+
 test('what is filled in has no more room than any text, and what has none leaves the code waiting', async () => {
   await using there = await service({ MAX_STORED_BYTES: '1000', MAX_TEXT_BYTES: '100' })
   const write = (body: object, client: string) => there.post('/api/write', body, from(client))
@@ -244,6 +285,15 @@ test('what is filled in has no more room than any text, and what has none leaves
   expect((await there.store.stats(T)).bytes).toBe(100)
 })
 
+test('the first text of a network is no larger than all of its texts may be, also where it is filled in', async () => {
+  await using stored = await testStore({ maxStoredBytes: 1000 })
+  const code = await stored.store.write(text('', { receiveTokenHash: hash('a') }), T)
+  const fill = (bytes: number, writer: number | null) =>
+    stored.store.fill(code, { body: 'b'.repeat(bytes), seal: null, eraseTokenHash: hash('b'), writer }, T)
+  await expect(fill(101, 7)).rejects.toMatchObject({ reason: 'storage_full' })
+  expect(await fill(101, null)).toBe(true)
+})
+
 test('guessing codes that wait costs misses, whichever way, and a right one takes its glimpse back', async () => {
   await using there = await service({ MISSES_PER_HOUR: '5' })
   const lent = await receive(there)
@@ -256,17 +306,16 @@ test('guessing codes that wait costs misses, whichever way, and a right one take
   await there.post('/api/load', { code: lent.code }, from('203.0.113.1'))
   expect((await writeTo(there, lent.code, 'a', {}, '203.0.113.1')).status).toBe(201)
   expect((await writeTo(there, 'eeee', 'a', {}, '203.0.113.1')).status).toBe(404)
-  const { code } = lent
-  for (const ask of [
-    (i: number) =>
-      there.post('/api/receive/wait', { code: `zzz${'abcdefg'[i]}`, receiveToken: 'x' }, from('203.0.113.9')),
-    (i: number) => there.post('/api/status', { code: `zzz${'abcdefg'[i]}`, eraseToken: 'x' }, from('203.0.113.10')),
-    (i: number) => there.post('/api/status', { code, eraseToken: `x${i}` }, from('203.0.113.11')),
-  ]) {
-    const answers = []
-    for (let i = 0; i < 7; i++) answers.push(await errorCode(await ask(i)))
-    expect(answers.at(0)).toBe('not_found')
-    if (ask.toString().includes('zzz')) expect(answers.at(-1)).toBe('too_many_misses')
+  for (const [route, token, client] of [
+    ['receive/wait', 'receiveToken', '203.0.113.9'],
+    ['status', 'eraseToken', '203.0.113.10'],
+  ] as const) {
+    const errors = []
+    for (const last of 'abcdef') {
+      const asked = { code: `zzz${last}`, [token]: 'x' }
+      errors.push(await errorCode(await there.post(`/api/${route}`, asked, from(client))))
+    }
+    expect(errors).toEqual([...Array(5).fill('not_found'), 'too_many_misses'])
   }
 })
 
@@ -306,8 +355,8 @@ test('a receipt says waiting, loaded and when, and for a text that is gone the s
   await there.post('/api/load', { code: once.code })
   await there.post('/api/erase', { code: erased.code, eraseToken: erased.eraseToken })
   const taken = { state: 'gone', loads: 1, lastLoadedAt: new Date(there.clock.now).toISOString(), expiresAt }
-  for (const reopened of [false, true]) {
-    if (reopened) await there.store.sweep(there.clock.now)
+  for (const isSwept of [false, true]) {
+    if (isSwept) await there.store.sweep(there.clock.now)
     expect(await json(statusOf(there, once))).toEqual(taken)
     expect(await json(statusOf(there, erased))).toEqual({ state: 'gone', loads: 0, expiresAt })
   }
@@ -370,4 +419,47 @@ test('two receipts of one text become one, however they come', async () => {
   store.countLoad(found, T + 1)
   await Promise.all([store.erase(code, hash('a'), T + 2, 1), store.receipt(hash('a'), T)])
   expect(await store.receipt(hash('a'), T)).toMatchObject({ loads: 2, lastLoadedAt: T + 2 })
+})
+
+const counting = (receipts: ReturnType<typeof createReceipts>, tokens: string) => {
+  for (const token of tokens)
+    receipts.countLoad({ eraseTokenHash: Buffer.from(token), expiresAt: T + HOUR } as LentText, T)
+}
+
+test('what was stored is not counted again where the rest of it could not be', async () => {
+  let stored = ''
+  let isFull = true
+  const add = async (counted: Receipt[]) => {
+    if (isFull && stored !== '') throw new Error('The disk is full.')
+    for (const { eraseTokenHash, loads } of counted) stored += `${eraseTokenHash}${loads} `
+  }
+  const receipts = createReceipts(add, 2, () => undefined)
+  counting(receipts, 'abcde')
+  await expect(receipts.store()).rejects.toThrow('The disk is full.')
+  isFull = false
+  await receipts.store()
+  expect(stored).toBe('a1 b1 c1 d1 e1 ')
+})
+
+test('a load is in the receipt also where it is stored while that is asked for', async () => {
+  let stored: Receipt | undefined
+  const found = Promise.withResolvers<void>()
+  const find = async () => {
+    const receipt = stored
+    await found.promise
+    return receipt
+  }
+  const receipts = createReceipts(
+    async (counted) => {
+      stored = counted[0]
+    },
+    1,
+    find,
+  )
+  counting(receipts, 'a')
+  const asked = receipts.receipt(Buffer.from('a'), T)
+  await new Promise(setImmediate)
+  await receipts.store()
+  found.resolve()
+  expect(await asked).toMatchObject({ loads: 1 })
 })

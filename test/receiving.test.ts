@@ -1,5 +1,6 @@
 /** Receiving as it is done: with curl, with a server that is stopped and killed, and with thousands who wait. */
 import { afterEach, expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { poll } from './support/poll.ts'
 import { post, type Server, start, stopAll, write } from './support/processes.ts'
@@ -60,6 +61,53 @@ test('curl that goes away gives its code back', async () => {
   await poll('the end of the waiting', async () => textsIn(path) === 0)
 })
 
+test('curl whose code is taken away ends with an error, of which the log has no more than of any refusal', async () => {
+  const path = await filledDatabase()
+  const server = await start(path)
+  const console = curlReceive(server)
+  await console.code()
+  openShell(path).run('UPDATE text SET expires_at = 0')
+  expect(await console.ended).not.toBe(0)
+  await server.stop()
+  expect((await server.output()).replaceAll(/^({.*}|[A-Z].*)\n/gim, '')).toBe('')
+}, 60_000)
+
+test('who waits is not cut off by the silence; who has the text, or is refused, is let go like any other', async () => {
+  const server = await start(await filledDatabase(), { MAX_TEXTS: '100' })
+  const { port } = new URL(server.url)
+  const files = () => readdirSync(`/proc/${server.process.pid}/fd`).length
+  const before = files()
+  // More than what the system takes for a socket that nobody reads.
+  const large = 'x'.repeat(1_000_000)
+  const dial = (isRead: (said: string) => boolean) => {
+    const dialled = { said: '' }
+    const socket = connect(Number(port), '127.0.0.1', () =>
+      socket.write('POST /receive HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n'),
+    )
+    socket.on('error', () => {})
+    socket.on('data', (data) => {
+      dialled.said += data
+      if (!isRead(dialled.said)) socket.pause()
+    })
+    return dialled
+  }
+  const codeIn = (said: string) => /\r\n([A-Za-z]{4})\n/.exec(said)?.[1]
+  const waits = dial(() => true)
+  for (const text of ['small', 'small', 'small', large, large, large]) {
+    const dialled = dial((said) => text !== large || !codeIn(said))
+    const code = await poll('the code', async () => codeIn(dialled.said))
+    expect((await post(server, 'write', { text, to: code })).status).toBe(201)
+  }
+  while ((await post(server, 'receive', {})).status === 201) {}
+  const refused = [1, 2, 3].map(() => dial(() => true))
+  await poll('the refusals', async () => refused.every(({ said }) => said.startsWith('HTTP/1.1 503')))
+  expect(files()).toBeGreaterThanOrEqual(before + 10)
+  // Who waits is left, and what `post` keeps.
+  await poll('the end of the connections', async () => files() <= before + 3, 45_000)
+  expect((await post(server, 'write', { text: 'late', to: codeIn(waits.said) })).status).toBe(201)
+  await poll('the late text', async () => waits.said.includes('\r\nlate\r\n'))
+}, 90_000)
+
 test('a stop lets all who wait go with an answer, and exits 0; curl does not take it for the end of a text', async () => {
   const server = await start(await filledDatabase(), { METRICS_PORT: '0' })
   const lents = await Promise.all(Array.from({ length: 100 }, () => receive(server)))
@@ -88,7 +136,7 @@ test('kill -9 between writing and fetching loses no text, and gives it to nobody
   expect((await waitFor(server, lent, true)).status).toBe(204)
 })
 
-test('a wait is not cut off by the silence, five thousand at once are answered, and texts are loaded meanwhile', async () => {
+test('a wait ends without a text, five thousand at once are answered with theirs, and texts are loaded meanwhile', async () => {
   const server = await start(await filledDatabase())
   const { port } = new URL(server.url)
   const quiet = waitFor(server, await receive(server))
@@ -114,6 +162,5 @@ test('a wait is not cut off by the silence, five thousand at once are answered, 
   const texts = answers.flatMap((answer) => /\{"text":"to (\w{4})"\}/.exec(answer)?.[1] ?? [])
   expect(texts.toSorted()).toEqual(lents.flatMap(({ code }) => Array<string>(4).fill(code)).toSorted())
   for (const socket of sockets) socket.destroy()
-  // Bun would cut it off after ten seconds.
   expect((await quiet).status).toBe(204)
 }, 60_000)

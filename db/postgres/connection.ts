@@ -39,6 +39,18 @@ export function withoutPassword(url: string): string {
   return parsed.href
 }
 
+/** Lets so many work at once, and the others wait for them: what has waited too long to begin is refused as `busy`. */
+export function turns(atOnce: number) {
+  const inTurn = pLimit(atOnce)
+  return <T>(work: () => Promise<T>): Promise<T> => {
+    const asked = performance.now()
+    return inTurn(() => {
+      if (performance.now() - asked > PATIENCE) throw new Refusal('busy', { retryAfter: 1 })
+      return work()
+    })
+  }
+}
+
 export type Postgres = ReturnType<typeof connect>
 
 /** @param url opens no connection before the first statement */
@@ -55,7 +67,7 @@ export function connect(
       ...(!isPooled && { connection: { statement_timeout: timeoutSeconds * 1000, application_name: 'extextcloud' } }),
     })
   let client = open()
-  const atOnce = pLimit(connections)
+  const inTurn = turns(connections)
 
   /** Drops every connection, and lets the next statement open new ones: nothing else ends one whose other end is gone. */
   function reconnect(lost: SQL) {
@@ -88,13 +100,7 @@ export function connect(
    * Does `work` when a connection is free. Ends within the timeout and two seconds: what has waited too long to begin,
    * or what is not answered, is refused as `busy`.
    */
-  function run<T>(work: (client: SQL) => Promise<T>): Promise<T> {
-    const asked = performance.now()
-    return atOnce(() => {
-      if (performance.now() - asked > PATIENCE) throw new Refusal('busy', { retryAfter: 1 })
-      return inTime(work)
-    })
-  }
+  const run = <T>(work: (client: SQL) => Promise<T>): Promise<T> => inTurn(() => inTime(work))
 
   return {
     run,

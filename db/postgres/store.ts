@@ -1,12 +1,11 @@
 /** The store on PostgreSQL: every statement that the server runs there. Any number of servers may share one database. */
 import { type SQL, sql } from 'drizzle-orm'
-import pLimit from 'p-limit'
 import { Refusal } from '../../errors.ts'
 import { upgrade } from '../migrate.ts'
 import { createReceipts, KEPT_RECEIPTS } from '../receipts.ts'
 import { type Lack, noRoom, roomOf, SHORT_MILLISECONDS, SMALL_BYTES, tooManyWait } from '../room.ts'
 import { type NewText, type Receipt, randomCode, type Store, type StoreOptions } from '../store.ts'
-import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './connection.ts'
+import { array, batched, connect, connectionError, migratable, SWEEP_LOCK, turns } from './connection.ts'
 import { sharedCounters } from './counters.ts'
 import { recount } from './recount.ts'
 import {
@@ -176,9 +175,11 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
 
   const lackToFill = postgres.prepare<{ lack: Lack | null }>(sql`
     SELECT coalesce(${lack(sql`0`, sql`seen.bytes + size`)},
-      CASE WHEN writer.bytes + size > ${room.bytesOfWriter}::bigint THEN 'share' END) AS lack
-    FROM (SELECT ${sql.placeholder('size')}::int AS size, 0::bigint AS "createdAt", 0::bigint AS "expiresAt") AS asked
-    CROSS JOIN (SELECT ${sums} FROM ${stored}) AS seen LEFT JOIN ${writer} ON number = ${sql.placeholder('writer')}::int`)
+      CASE WHEN asked.writer IS NOT NULL AND coalesce(writer.bytes, 0) + size > ${room.bytesOfWriter}::bigint
+        THEN 'share' END) AS lack
+    FROM (SELECT ${sql.placeholder('size')}::int AS size, ${sql.placeholder('writer')}::int AS writer,
+      0::bigint AS "createdAt", 0::bigint AS "expiresAt") AS asked
+    CROSS JOIN (SELECT ${sums} FROM ${stored}) AS seen LEFT JOIN ${writer} ON number = asked.writer`)
   const fillIn = postgres.prepare<{ n: number }>(sql`
     WITH filled AS (UPDATE ${text} SET body = ${sql.placeholder('body')}::bytea, seal = ${sql.placeholder('seal')}::text,
         erase_token_hash = ${sql.placeholder('eraseTokenHash')}::bytea, writer = ${sql.placeholder('writer')}::int
@@ -224,13 +225,10 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   )
 
   const counters = sharedCounters(postgres)
-  const oneByOne = pLimit(1)
+  const oneByOne = turns(1)
   const receipts = createReceipts(
-    async (counted) => {
-      for (let at = 0; at < counted.length; at += RECEIPTS_AT_ONCE) {
-        await addCounted({ counted: receiptsJson(counted.slice(at, at + RECEIPTS_AT_ONCE)) })
-      }
-    },
+    (counted) => addCounted({ counted: receiptsJson(counted) }),
+    RECEIPTS_AT_ONCE,
     async (eraseTokenHash, now) => (await findReceipt({ eraseTokenHash, now }))[0],
   )
 

@@ -188,13 +188,11 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   }
 
   const receipts = createReceipts(
-    async (counted) => {
-      for (let at = 0; at < counted.length; at += RECEIPTS_AT_ONCE) {
-        await commit(() => {
-          for (const receipt of counted.slice(at, at + RECEIPTS_AT_ONCE)) addReceipt.run(receipt)
-        })
-      }
-    },
+    (counted) =>
+      commit(() => {
+        for (const receipt of counted) addReceipt.run(receipt)
+      }),
+    RECEIPTS_AT_ONCE,
     (eraseTokenHash, now) => damage.watch(() => findReceipt.get({ eraseTokenHash, now })),
   )
 
@@ -256,7 +254,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     async fill(code, { body, seal, eraseTokenHash, writer }, now) {
       damage.refuse()
       await stored.measured()
-      const counted = { writer, bytes: Buffer.byteLength(body), isReceiving: true }
+      const counted = { writer, bytes: Buffer.byteLength(body), isReceiving: false }
       // It takes the place of one that is there, however many there are.
       const lack = lackOf(room, { ...stored.with(counted), texts: 0 }, { ...counted, lifetime: 0 })
       if (lack) throw noRoom(lack)
@@ -265,7 +263,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
       try {
         filled = await commit(() => fillIn.get({ code, now, body, seal, eraseTokenHash, writer }))
       } finally {
-        stored.remove(filled ? { writer: null, bytes: 0, isReceiving: true } : counted)
+        stored.remove(filled ? { ...counted, writer: null, bytes: 0 } : counted)
       }
       return filled !== undefined
     },
