@@ -121,8 +121,12 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, wait
   async function wait(client: string, { code, receiveToken }: Awaited, signal: AbortSignal) {
     const receiveTokenHash = sha256(receiveToken)
     const isMine = (found: LentText | undefined) => found?.receiveTokenHash?.equals(receiveTokenHash) === true
-    let found: LentText | undefined = await find(client, code)
-    if (!isMine(found)) throw await guard.miss(client, code)
+    let found = await store.load(code, now())
+    // Who has the token does not guess: a locked client is given what it waits for.
+    if (!found || !isMine(found)) {
+      guard.refuseLookUp(client)
+      throw await guard.miss(client, code)
+    }
     if (found.body === '') {
       const look = async () => {
         found = await store.load(code, now())

@@ -319,6 +319,18 @@ test('guessing codes that wait costs misses, whichever way, and a right one take
   }
 })
 
+test('who is locked for guessing is still given what he waits for, and told of nothing else', async () => {
+  await using there = await service({ MISSES_PER_HOUR: '3' })
+  const lent = await receive(there)
+  await writeTo(there, lent.code)
+  const ask = (code: string, receiveToken: string) =>
+    there.post('/api/receive/wait', { code, receiveToken }, from('192.0.2.1'))
+  const guesses = []
+  for (const code of ['aaaa', 'bbbb', 'cccc', 'dddd', lent.code]) guesses.push((await ask(code, 'x')).status)
+  expect(guesses).toEqual([404, 404, 404, 429, 429])
+  expect(await json(ask(lent.code, lent.receiveToken))).toEqual({ text: 'a text' })
+})
+
 test('a server with write keys lends a code to wait under for a key, and lets anybody write to it', async () => {
   const key = 'a-key-of-sixteen-letters'
   await using there = await service({ WRITE_KEYS: `anna:${key}` })
