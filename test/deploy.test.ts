@@ -24,7 +24,7 @@ function executable(): Promise<string> {
     mkdirSync(folder)
     const stage = instructions.slice(
       1,
-      instructions.findLastIndex(([name]) => name === 'FROM'),
+      instructions.findIndex(([name], at) => at > 0 && name === 'FROM'),
     )
     for (const [name, rest] of stage) {
       if (name === 'COPY') {
@@ -84,7 +84,7 @@ test('the executable has the icons, the service worker and the messages that the
 
 test('the image copies all that the build needs and nothing secret, and its base is pinned', async () => {
   const bases = instructions.filter(([name]) => name === 'FROM').map(([, rest]) => rest.split(' ')[0])
-  for (const base of bases) expect(base).toMatch(/:\d+\.\d+/)
+  for (const base of bases) expect(base).toMatch(/^scratch$|:\d+\.\d+/)
   const { devDependencies, packageManager } = await Bun.file(join(root, 'package.json')).json()
   const version = devDependencies['@types/bun']
   expect([bases[0], packageManager]).toEqual([`oven/bun:${version}-debian`, `bun@${version}`])
@@ -131,17 +131,27 @@ test.skipIf(process.getuid?.() !== 0 || !Bun.which('setpriv'))(
 )
 
 test.skipIf(!Bun.which('systemd-analyze') && process.env.CI !== 'true')(
-  'systemd finds nothing wrong with the unit, and little that it could still take away',
+  'systemd finds nothing wrong with the units, and little that it could still take away',
   async () => {
-    const unit = temporaryPath('extextcloud.service')
+    const folder = temporaryPath('units')
+    mkdirSync(folder)
     const program = temporaryPath('program')
     writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 })
-    const text = await Bun.file(join(root, 'extextcloud.service')).text()
-    await Bun.write(unit, text.replace('/usr/local/bin/extextcloud', program).replace(/^Documentation=.*\n/m, ''))
-    const verified = await Bun.$`systemd-analyze verify ${unit}`.quiet().nothrow()
-    expect([verified.exitCode, verified.stderr.toString()]).toEqual([0, ''])
-    const score = await Bun.$`systemd-analyze security --offline=true ${unit}`.quiet().nothrow().text()
-    expect(Number(/Overall exposure level[^:]*: ([\d.]+)/.exec(score)?.[1])).toBeLessThan(2)
+    const units = [...new Bun.Glob('extextcloud*.{service,timer}').scanSync(root)]
+    for (const unit of units) {
+      const text = await Bun.file(join(root, unit)).text()
+      await Bun.write(
+        join(folder, unit),
+        text.replaceAll('/usr/local/bin/extextcloud', program).replace(/^Documentation=.*\n/m, ''),
+      )
+    }
+    const files = units.map((unit) => join(folder, unit))
+    const verified = await Bun.$`systemd-analyze verify ${files}`.quiet().nothrow()
+    expect([units.length, verified.exitCode, verified.stderr.toString()]).toEqual([3, 0, ''])
+    for (const unit of files.filter((file) => file.endsWith('.service'))) {
+      const score = await Bun.$`systemd-analyze security --offline=true ${unit}`.quiet().nothrow().text()
+      expect(Number(/Overall exposure level[^:]*: ([\d.]+)/.exec(score)?.[1])).toBeLessThan(2)
+    }
   },
 )
 
