@@ -22,23 +22,25 @@ export const errorBody = t.Object({
           'With `password_required` and `wrong_password` of a sealed text: what `password` is to be derived with.',
       }),
     ),
+    publicKey: t.Optional(
+      t.String({ description: 'With `receiving`: what the text is to be sealed with, where the receiver has a key.' }),
+    ),
   }),
 })
 
-/** The errors that every route with a JSON body has, that writing has, that any look-up has, and that loading has. */
+/** The errors that every route with a JSON body has, that filling in a text has, that writing has, that any look-up has, and that loading has. */
 export const JSON_ERRORS = ['malformed', 'unsupported_media_type', 'text_too_large', 'invalid'] as const
-export const WRITE_ERRORS = [
+export const FILL_ERRORS = [
   'invalid',
   'text_too_large',
   'unsupported_media_type',
-  'write_key_required',
   'too_many_requests',
   'too_many_misses',
   'too_many_bytes',
   'busy',
-  'no_codes_left',
   'storage_full',
 ] as const
+export const WRITE_ERRORS = [...FILL_ERRORS, 'write_key_required', 'no_codes_left'] as const
 export const LOOK_UP_ERRORS = [
   'invalid',
   'not_found',
@@ -47,7 +49,13 @@ export const LOOK_UP_ERRORS = [
   'busy',
   'storage_full',
 ] as const
-export const LOAD_ERRORS = [...LOOK_UP_ERRORS, 'password_required', 'wrong_password', 'too_many_passwords'] as const
+export const LOAD_ERRORS = [
+  ...LOOK_UP_ERRORS,
+  'receiving',
+  'password_required',
+  'wrong_password',
+  'too_many_passwords',
+] as const
 
 /** What else OpenAPI says of an answer, by its status. */
 const HEADERS: Record<number, string> = {

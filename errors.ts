@@ -12,6 +12,7 @@ export const ERRORS = {
   use_post: [409, 'This text can be read only once. To read it now, send a POST to the same address (curl -X POST …).'],
   only_once: [409, 'This text can be read only once. It is there, and stays until it is asked for with take.'],
   sealed: [409, 'This text is sealed: its password opens it in a browser, and nowhere else.'],
+  receiving: [409, 'Somebody waits for a text under this code: it can be written to, and not read.'],
   text_too_large: [413, 'The text is too large.'],
   unsupported_media_type: [415, 'The request needs the header Content-Type: application/json.'],
   wrong_host: [421, 'This server has another name.'],
@@ -29,6 +30,7 @@ export const ERRORS = {
   too_many_bytes: [429, 'Your network address has written as much as it may in a day.'],
   busy: [503, 'The server cannot answer right now.'],
   no_codes_left: [503, 'Every code is in use or at rest right now.'],
+  too_many_waiting: [503, 'Too many codes wait for a text right now.'],
   storage_full: [507, 'The server has no room for this text right now.'],
   internal: [500, 'Something went wrong on the server. It has been logged.'],
 } as const satisfies Record<string, readonly [status: number, message: string]>
@@ -48,6 +50,8 @@ interface Details {
   triesLeft?: number
   /** With what a sealed text was sealed: the reader needs it to try a password. */
   seal?: string
+  /** What whoever waits for a text wants it to be sealed with. */
+  publicKey?: string
 }
 
 /** A request that is answered with a row of `ERRORS`. */
@@ -77,8 +81,10 @@ export class Refusal extends Error {
   }
 
   /** For programs, on the JSON routes. */
-  get body(): { error: { code: ErrorCode; message: string } & Pick<Details, 'issues' | 'triesLeft' | 'seal'> } {
-    const { issues, triesLeft, seal } = this.details
+  get body(): {
+    error: { code: ErrorCode; message: string } & Pick<Details, 'issues' | 'triesLeft' | 'seal' | 'publicKey'>
+  } {
+    const { issues, triesLeft, seal, publicKey } = this.details
     return {
       error: {
         code: this.reason,
@@ -86,6 +92,7 @@ export class Refusal extends Error {
         ...(issues && { issues }),
         ...(triesLeft !== undefined && { triesLeft }),
         ...(seal !== undefined && { seal }),
+        ...(publicKey !== undefined && { publicKey }),
       },
     }
   }

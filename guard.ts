@@ -21,6 +21,10 @@ const MAX_WAITING_PASSWORDS = 64
 /** How many times a client's bytes a network may write in a day, where `Network.clients` says how many clients it counts for. */
 const BYTES_OF_NETWORK = 4 / 10
 
+/** Codes that one client may wait under at a time, each for as long as it waits at most. */
+const RECEIVING_PER_CLIENT = 5
+export const RECEIVING_TIME = 10 * MINUTE
+
 /** How many times a person's requests the page, its assets, /health and preflights may be: they cost little. */
 const ASSETS = 10
 
@@ -51,6 +55,8 @@ export const createLimiter = ({ max, admit }: Admission, who: (request: Request)
     },
   })
 
+const TOO_MANY_WAIT = `Your network address waits for ${RECEIVING_PER_CLIENT} texts already.`
+
 export type Guard = ReturnType<typeof createGuard>
 
 const passwords = (who: string, { max, window, lock = window }: Limit) =>
@@ -64,6 +70,7 @@ export const describeLimits = (settings: Settings): string =>
     '',
     ...perClient(settings.REQUESTS_PER_MINUTE, `${settings.REQUESTS_PER_MINUTE} requests a minute`),
     ...perClient(settings.WRITES_PER_MINUTE, `${settings.WRITES_PER_MINUTE} texts written a minute`),
+    ...perClient(settings.WRITES_PER_MINUTE, `${RECEIVING_PER_CLIENT} codes that wait for a text`),
     ...perClient(
       settings.WRITE_BYTES_PER_DAY,
       `${settings.WRITE_BYTES_PER_DAY} bytes written a day, and ${10 * BYTES_OF_NETWORK} times that per network`,
@@ -73,7 +80,7 @@ export const describeLimits = (settings: Settings): string =>
     passwords('per network', PASSWORDS_PER_NETWORK),
     passwords('from all clients', PASSWORDS_PER_TEXT),
     `- ${settings.MAX_TEXT_BYTES} bytes per text, ${settings.MAX_STORED_BYTES} bytes for all texts together, a tenth of that for those of one network`,
-    `- ${settings.MAX_TEXTS} texts together`,
+    `- ${settings.MAX_TEXTS} texts together, and a tenth of that of codes that wait for one`,
   ].join('\n')
 
 const perClient = (max: number, what: string) => (max > 0 ? [`- ${what} per client`] : [])
@@ -89,6 +96,7 @@ export function createGuard(
   counters: Counters = createCounters(),
   living: () => number = () => 0,
 ) {
+  const receiving: Limit = { name: 'receiving', max: settings.WRITES_PER_MINUTE && 1, window: RECEIVING_TIME }
   const requests: Limit = { name: 'requests', max: settings.REQUESTS_PER_MINUTE, window: MINUTE }
   const assets: Limit = { name: 'assets', max: ASSETS * settings.REQUESTS_PER_MINUTE, window: MINUTE }
   const writes: Limit = { name: 'writes', max: settings.WRITES_PER_MINUTE, window: MINUTE }
@@ -118,6 +126,9 @@ export function createGuard(
     return ownRequests.add([event], now())[0] as Count
   }
 
+  const receivingOf = (client: string) =>
+    events(...Array.from({ length: RECEIVING_PER_CLIENT }, (_, at): [Limit, string] => [receiving, `${client} ${at}`]))
+
   return {
     ...createMisses(settings.MISSES_PER_HOUR, now, counters, living),
 
@@ -140,6 +151,31 @@ export function createGuard(
       )
       if (full?.limit.name === bytes.name) refuseWhile(full.wait, 'too_many_bytes')
       if (full) refuseWhile(full.wait, 'too_many_requests', 'Too many texts were written from your network address.')
+    },
+
+    /**
+     * Admits a code that waits, as one of the few of its client. Each has a window of its own, so that the count is of those
+     * that wait now. Returns when it is over, in milliseconds since 1970, by which `endReceiving` knows it.
+     */
+    async admitReceiving(client: string): Promise<number> {
+      const at = now()
+      let wait = Number.POSITIVE_INFINITY
+      for (const event of receivingOf(client)) {
+        const [counted] = await counters.add([event], at)
+        if (!counted || counted.count <= 1) return counted?.endsAt ?? at + RECEIVING_TIME
+        await counters.subtract([event], at)
+        wait = Math.min(wait, counted.endsAt - at)
+      }
+      if (wait < Number.POSITIVE_INFINITY) refuseWhile(wait, 'too_many_requests', TOO_MANY_WAIT)
+      return at + RECEIVING_TIME
+    },
+
+    /** Lets the client wait under another code. */
+    async endReceiving(client: string, endsAt: number) {
+      const events = receivingOf(client)
+      const counts = await counters.read(events, now())
+      const [event] = events.filter((_, at) => counts[at]?.endsAt === endsAt && counts[at].count > 0)
+      if (event) await counters.forget(event)
     },
 
     /** Takes back the bytes of a write that was admitted and then failed. */

@@ -30,18 +30,20 @@ import { runCommand } from './db/commands.ts'
 import { openStore } from './db/open.ts'
 import { isPostgres, withoutPassword } from './db/postgres/connection.ts'
 import type { Store } from './db/store.ts'
-import { Refusal, tooLarge } from './errors.ts'
+import { Refusal } from './errors.ts'
 import { createGuard, createLimiter, describeLimits } from './guard.ts'
 import { createWriteCheck } from './keys.ts'
 import { log } from './log.ts'
 import { admittedOrigins, createForeignCheck, createHostCheck } from './origin.ts'
 import manifest from './package.json' with { type: 'json' }
 import { createPage } from './page.ts'
+import { createParsers } from './parsers.ts'
 import { createRaw } from './raw.ts'
-import { readJson, SMALL_BODY_BYTES } from './request.ts'
+import { createReceive } from './receive.ts'
 import { code, eraseToken, expiresAt, expiresIn, fields, password, seal, text } from './schemas.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { createTexts } from './texts.ts'
+import { createWaiting } from './waiting.ts'
 import { createWatch, type Watch } from './watch.ts'
 
 /** An answer of the API loads nothing, and nobody may frame it. The page has its own. */
@@ -50,16 +52,25 @@ const CONTENT_SECURITY_POLICY = "default-src 'none'; base-uri 'none'; form-actio
 /** Milliseconds that a stop waits for answers in flight: the rest of the promised 5 seconds closes the database. */
 const STOP_PATIENCE = 4000
 
-/** The HTTP service over `store`. `now` is the clock, in milliseconds since 1970; `watch` hears of refusals. */
-export function createApp(store: Store, settings: Settings, now: () => number = Date.now, watch?: Watch) {
-  const { MAX_TEXT_BYTES, PUBLIC_URL } = settings
+/**
+ * The HTTP service over `store`. `now` is the clock, in milliseconds since 1970; `watch` hears of refusals; `waiting` knows
+ * who waits for a text.
+ */
+export function createApp(
+  store: Store,
+  settings: Settings,
+  now: () => number = Date.now,
+  watch?: Watch,
+  waiting = createWaiting(store),
+) {
+  const { PUBLIC_URL } = settings
   const guard = createGuard(settings, now, store.counters, () => store.known().texts)
-  const texts = createTexts(store, guard, settings, now)
+  const texts = createTexts(store, guard, settings, waiting, now)
   const [refuseForeign, refuseOtherHost] = [createForeignCheck(settings), createHostCheck(settings)]
   // Not from each request's context, where Elysia would define it anew for each one.
   let server: Server<unknown> | null = null
   const who = (request: Request) => clientOf(request, server, settings.CLIENT_IP_HEADER)
-  const checkWriter = createWriteCheck(settings, guard, watch)
+  const parsers = createParsers(settings, guard, who, createWriteCheck(settings, guard, watch))
   let methodsAt: (path: string) => string[]
 
   const app =
@@ -114,24 +125,10 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
       })
 
       // Requests with a body are counted before the body is read, so their routes stand before the limiters.
-      // The built-in parsers named behind these two never run: they tell OpenAPI the media type.
-      .parser('textJson', async ({ request }) => {
-        const client = who(request)
-        guard.admitRequest(client)
-        await checkWriter(request, client)
-        // A byte of text takes up to six in JSON (\u0000), and the other fields need a little room.
-        const sent = { client, maxBytes: 6 * MAX_TEXT_BYTES + SMALL_BODY_BYTES, admit: guard.admitRequest }
-        return readJson(request, { ...sent, tooLarge: () => tooLarge(MAX_TEXT_BYTES) })
-      })
-      .parser('smallJson', ({ request }) => {
-        const client = who(request)
-        guard.admitRequest(client)
-        const sent = { client, maxBytes: SMALL_BODY_BYTES, admit: guard.admitRequest }
-        return readJson(request, { ...sent, tooLarge: () => tooLarge(SMALL_BODY_BYTES, 'request') })
-      })
+      .use(parsers)
 
       .post('/api/write', async ({ body, request }) => status(201, await texts.write(who(request), body)), {
-        parse: ['textJson', 'json'],
+        parse: ['newJson', 'json'],
         body: fields({
           text: text(settings),
           expiresIn: t.Optional(expiresIn(settings)),
@@ -140,6 +137,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
           once: t.Optional(
             t.Boolean({ description: 'Must be true or false: whether the first load deletes the text.' }),
           ),
+          to: t.Optional(code),
         }),
         response: {
           201: t.Object({
@@ -147,7 +145,7 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
             expiresAt,
             eraseToken: t.String({ description: 'Lets its owner erase the text. The server cannot tell it again.' }),
           }),
-          ...answers(errorBody, [...JSON_ERRORS, ...WRITE_ERRORS]),
+          ...answers(errorBody, [...JSON_ERRORS, ...WRITE_ERRORS, 'not_found']),
         },
         detail: { summary: 'Store a text and get a code', security: [{}, { writeKey: [] }] },
       })
@@ -193,7 +191,8 @@ export function createApp(store: Store, settings: Settings, now: () => number = 
         },
       )
 
-      .use(createRaw(texts, guard, settings, who, checkWriter))
+      .use(createReceive(texts, who, parsers, (request, seconds) => server?.timeout(request, seconds)))
+      .use(createRaw(texts, guard, settings, who, parsers))
       // What costs little has a limit of its own, far above a person's. The limiter could look at cookies: outside of a
       // group Elysia would parse them for every route.
       .group('', (app) => app.use(createLimiter(guard.assets, who)).use(createPage(settings)))
@@ -270,7 +269,8 @@ async function main([command, ...args]: string[]) {
   log.level = settings.LOG_LEVEL
   const watch = createWatch(store, settings)
   const sweep = () => watch.sweep(Date.now())
-  const app = createApp(store, settings, Date.now, watch)
+  const waiting = createWaiting(store)
+  const app = createApp(store, settings, Date.now, watch, waiting)
   const { server } = app
     .wrap((handle, request) => watch.over(handle, request, app.server))
     .use(cron({ name: 'sweep', pattern: '* * * * *', protect: true, run: sweep }))
@@ -301,6 +301,7 @@ async function main([command, ...args]: string[]) {
     await Bun.sleep(settings.DRAIN_SECONDS * 1000)
     // No new connections. `stop` itself would also wait for the ones that idle, so the answers in flight are asked for.
     server?.stop()
+    waiting.end()
     const end = performance.now() + STOP_PATIENCE
     while (server?.pendingRequests && performance.now() < end) await Bun.sleep(10)
     await store.close()

@@ -5,6 +5,7 @@ import { CODES, type Store } from './db/store.ts'
 import type { ErrorCode } from './errors.ts'
 import { hashes } from './password.ts'
 import type { Settings } from './settings.ts'
+import { waits } from './waiting.ts'
 
 /** Seconds: a load takes less than the first, and a password in a full queue less than the last. */
 const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -58,6 +59,16 @@ export function createMetrics(store: Store, settings: Settings) {
     labelNames: ['state'],
     registers,
   })
+  const receiving = new Gauge({
+    name: 'extextcloud_receiving_codes',
+    help: 'Codes under which somebody waits for a text, or has not fetched it yet',
+    registers,
+  })
+  const waiting = new Gauge({
+    name: 'extextcloud_waiting_requests',
+    help: 'Requests that wait for a text',
+    registers,
+  })
   const hashing = new Gauge({
     name: 'extextcloud_password_hashes',
     help: 'Argon2 hashes: running ones, and those that wait for a core',
@@ -73,9 +84,11 @@ export function createMetrics(store: Store, settings: Settings) {
     if (stored) {
       texts.set(stored.texts)
       bytes.set(stored.bytes)
+      receiving.set(stored.receiving)
       codes.set({ state: 'resting' }, stored.resting)
       codes.set({ state: 'free' }, CODES - stored.texts - stored.resting)
     }
+    waiting.set(waits())
     hashing.set({ state: 'running' }, hashes().running)
     hashing.set({ state: 'waiting' }, hashes().waiting)
     return new Response(await registry.metrics(), { headers: { 'content-type': registry.contentType } })

@@ -177,9 +177,9 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     },
 
     /** Counts a look-up that found nothing; returns the refusal to answer it with. */
-    async miss(client: string, code: string): Promise<Refusal> {
+    async miss(client: string, code: string, message?: string): Promise<Refusal> {
       await count(client, code)
-      return new Refusal('not_found')
+      return new Refusal('not_found', { message })
     },
 
     /** Counts a write key that is none of this server's: the same one once within ten minutes. */

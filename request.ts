@@ -67,12 +67,14 @@ export interface Sender {
   tooLarge: () => Refusal
   /** Counts a request of the client, and throws the refusal of one too many: a large body counts as several. */
   admit: (client: string) => void
+  /** The refusal of a body of more than `SMALL_BODY_BYTES`, of which these are the first. */
+  refuseBy?: (start: Buffer) => Refusal | false
 }
 
 /** What `make` makes of the body. Throws the refusal of one that is too large as soon as that is known, and `busy`. */
 async function readBody<Made>(
   request: Request,
-  { client, maxBytes, tooLarge, admit }: Sender,
+  { client, maxBytes, tooLarge, admit, refuseBy }: Sender,
   make: (body: Uint8Array) => Made,
 ): Promise<Made> {
   const length = request.headers.get('content-length')
@@ -103,6 +105,11 @@ async function readBody<Made>(
         heldBytes > Math.max(MAX_HELD_BYTES, maxBytes) || held > Math.max(MAX_HELD_BYTES_OF_CLIENT, maxBytes)
       if (isFull && size > SMALL_BODY_BYTES) throw new Refusal('busy', { retryAfter: 5 })
       chunks.push(value)
+      if (refuseBy && size > SMALL_BODY_BYTES) {
+        const refusal = refuseBy(Buffer.concat(chunks).subarray(0, SMALL_BODY_BYTES))
+        if (refusal) throw refusal
+        refuseBy = undefined
+      }
     }
     const body = Buffer.concat(chunks)
     return size > LARGE_BODY_BYTES ? await inTurn(() => make(body)) : make(body)

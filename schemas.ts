@@ -18,11 +18,21 @@ export const password = t.String({
   description: `Must be 1 to ${MAX_PASSWORD_BYTES} bytes of UTF-8. Compared after NFC normalization.`,
 })
 
+/** 32 bytes of X25519, in base64url. */
+const KEY = '[A-Za-z0-9_-]{43}'
+
 export const seal = t.String({
-  pattern: '^1\\.argon2id\\.m=[1-9][0-9]{0,9},t=[1-9][0-9]{0,9},p=[1-9][0-9]{0,9}\\.[A-Za-z0-9_-]{22}$',
+  pattern: `^1\\.(argon2id\\.m=[1-9][0-9]{0,9},t=[1-9][0-9]{0,9},p=[1-9][0-9]{0,9}\\.[A-Za-z0-9_-]{22}|hpke\\.${KEY})$`,
   description:
-    'Must name how the text was sealed before it was sent, such as 1.argon2id.m=65536,t=3,p=1.SALT. `text` is then base64url, and `password` 32 bytes in base64url that were derived from the password.',
+    'Must name how the text was sealed before it was sent. Such as 1.argon2id.m=65536,t=3,p=1.SALT: `password` is then 32 bytes in base64url that were derived from the password. Or 1.hpke.KEY: `text` was then sealed to the key of whoever waits under `to`. Either way `text` is base64url.',
 })
+
+export const publicKey = t.String({
+  pattern: `^${KEY}$`,
+  description: 'Must be an X25519 public key, 32 bytes in base64url: whoever writes seals the text to it.',
+})
+
+export const receiveToken = t.String({ maxLength: 256, description: 'Must be what taking the code gave.' })
 
 export const eraseToken = t.String({ maxLength: 256, description: 'Must be what writing gave.' })
 

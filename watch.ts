@@ -118,7 +118,11 @@ export function createWatch(store: Store, settings: Settings) {
 }
 
 /** The routes that have no code in their address. */
-const ROUTES = new Set(['/', '/privacy', '/health', '/api/write', '/api/load', '/api/erase', '/openapi/json', '/share'])
+const ROUTES = new Set(
+  '/ /privacy /health /api/write /api/load /api/erase /api/status /api/receive /api/receive/wait /receive /openapi/json /share'.split(
+    ' ',
+  ),
+)
 
 /** The pattern of the route that answers `request`: an address itself may hold a code. */
 export function routeOf({ url }: Request): string {

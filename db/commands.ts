@@ -146,8 +146,11 @@ const TOLD: Record<keyof LentText, ((found: LentText) => string) | null> = {
   eraseTokenHash: null,
   writer: null,
   seal: ({ seal }) => `sealed      ${yesOrNo(seal !== null)}`,
+  receiveTokenHash: ({ receiveTokenHash }) => `received    ${yesOrNo(receiveTokenHash !== null)}`,
+  publicKey: null,
   // As JSON, for what controls a terminal must not come through.
-  body: ({ body, seal }) => `text        ${seal === null ? JSON.stringify(body) : 'only its password opens it'}`,
+  body: ({ body, seal, publicKey }) =>
+    `text        ${seal === null ? JSON.stringify(body) : publicKey === null ? 'only its password opens it' : 'only who waits for it opens it'}`,
 }
 
 /** The living text under `code`. Throws an Error of one line where there is none. */
@@ -196,8 +199,20 @@ async function tell(database: Migratable, say: Say) {
       count(*) AS texts, count(*) FILTER (WHERE expires_at <= ${now}) AS expired,
       coalesce(sum(octet_length(body)), 0) AS bytes FROM text`,
   )
+  const {
+    waiting = 0,
+    filled = 0,
+    receipts = 0,
+  } = pending.some((name) => name.endsWith('_receive'))
+    ? {}
+    : await database.counts(
+        `SELECT count(*) FILTER (WHERE octet_length(body) = 0) AS waiting, count(*) FILTER (WHERE octet_length(body) > 0) AS filled,
+          (SELECT count(*) FROM receipt) AS receipts FROM text WHERE receive_token_hash IS NOT NULL`,
+      )
   say(`texts       ${n(texts)}, ${n(bytes)} bytes; ${n(expired)} expired and not yet swept`)
   say(`codes       ${n(free)} in the pool; ${n(resting)} of them at rest`)
+  say(`receiving   ${n(waiting)} codes wait for a text; ${n(filled)} texts wait to be fetched`)
+  say(`receipts    ${n(receipts)}`)
 }
 
 /**

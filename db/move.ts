@@ -1,12 +1,12 @@
-/** Copies a SQLite file's texts and rests to PostgreSQL: `db:move FROM`. */
+/** Copies a SQLite file's texts, rests and receipts to PostgreSQL: `db:move FROM`. */
 import type { Database } from 'bun:sqlite'
 import type { SQL as Client } from 'bun'
 import { getTableColumns, gt, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Say } from './migrate.ts'
 import { fillable } from './postgres/connection.ts'
-import { countWriters, type TextRow, textColumns, textValues } from './postgres/rows.ts'
-import { text } from './schema.ts'
+import { countWriters, fromJson, receiptsJson, type TextRow, textColumns, textValues } from './postgres/rows.ts'
+import { receipt, text } from './schema.ts'
 
 /** Rows that one statement copies: a broken move goes on from there. */
 const AT_ONCE = 500
@@ -24,8 +24,11 @@ const add = fillable(sql`
   SELECT EXISTS (SELECT FROM added UNION ALL SELECT FROM text
     WHERE code = ${value('code', sql`text`)} AND erase_token_hash = ${value('eraseTokenHash', sql`bytea`)}) AS same`)
 
+const addReceipts = fillable(sql`INSERT INTO receipt (erase_token_hash, loads, last_loaded_at, expires_at)
+  ${fromJson(sql`${sql.placeholder('receipts')}`)} ON CONFLICT DO NOTHING`)
+
 /**
- * Copies every text, with all that belongs to it, and every rest of a code. What is there already is
+ * Copies every text, with all that belongs to it, every rest of a code and every receipt. What is there already is
  * left alone, so a move that was broken off is simply run again.
  * @throws an Error of one line where a code has another text there, or the counts do not agree afterwards
  */
@@ -38,7 +41,7 @@ export async function move(from: Database, to: Client, say: Say) {
     .orderBy(text.code)
     .limit(AT_ONCE)
     .prepare()
-  const counted = { texts: 0, bytes: 0, rests: 0 }
+  const counted = { texts: 0, bytes: 0, rests: 0, receipts: 0 }
   for (let after = ''; ; ) {
     const rows = texts.all({ after })
     const last = rows.at(-1)
@@ -83,14 +86,32 @@ export async function move(from: Database, to: Client, say: Say) {
     )
   }
 
-  const [there] = await to.unsafe<{ texts: number; bytes: number; rests: number }[]>(
+  const receipts = db
+    .select()
+    .from(receipt)
+    .where(gt(receipt.eraseTokenHash, sql.placeholder('after')))
+    .orderBy(receipt.eraseTokenHash)
+    .limit(AT_ONCE)
+    .prepare()
+  for (let after: Buffer = Buffer.alloc(0); ; ) {
+    const rows = receipts.all({ after })
+    const last = rows.at(-1)
+    if (!last) break
+    after = last.eraseTokenHash
+    counted.receipts += rows.length
+    await to.unsafe(...addReceipts({ receipts: receiptsJson(rows) }))
+  }
+
+  const [there] = await to.unsafe<(typeof counted)[]>(
     `SELECT count(*)::float8 AS texts, coalesce(sum(octet_length(body)), 0)::float8 AS bytes,
-      (SELECT count(*) FROM code WHERE rests_until IS NOT NULL)::float8 AS rests FROM text`,
+      (SELECT count(*) FROM code WHERE rests_until IS NOT NULL)::float8 AS rests,
+      (SELECT count(*) FROM receipt)::float8 AS receipts FROM text`,
   )
-  const isWhole = there?.texts === counted.texts && there.bytes === counted.bytes && there.rests === counted.rests
-  const told = ({ texts, bytes, rests }: typeof counted) =>
-    `${texts.toLocaleString('en')} texts, ${bytes.toLocaleString('en')} bytes, ${rests.toLocaleString('en')} rests`
-  if (!there || !isWhole) {
+  const told = (counts: typeof counted) =>
+    Object.entries(counted)
+      .map(([name]) => `${counts[name as keyof typeof counted].toLocaleString('en')} ${name}`)
+      .join(', ')
+  if (!there || told(there) !== told(counted)) {
     throw new Error(
       `There are ${told(counted)} here, but ${there ? told(there) : 'nothing'} there. Nothing was deleted.`,
     )

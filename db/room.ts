@@ -19,9 +19,15 @@ export type Lack = keyof typeof LACKS
 
 export const noRoom = (lack: Lack) => new Refusal('storage_full', { message: LACKS[lack] })
 
+/** The codes that wait may be this share of all texts, so that nobody empties the pool with texts that are not there. */
+const RECEIVING = 0.1
+
+export const tooManyWait = () => new Refusal('too_many_waiting', { retryAfter: 60 })
+
 /** The most that there may be. */
 export const roomOf = ({ maxTexts, maxStoredBytes }: StoreOptions) => ({
   texts: maxTexts,
+  receiving: Math.ceil(maxTexts * RECEIVING),
   bytes: maxStoredBytes,
   /** The bytes from which on only small texts are taken that live for a short time, so that nobody fills the store for a month. */
   bytesOfAnyText: Math.floor(maxStoredBytes * 0.75),

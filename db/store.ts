@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import type { Awaitable, Counters } from './counters.ts'
 import type { Say } from './migrate.ts'
-import type { text } from './schema.ts'
+import type { receipt, text } from './schema.ts'
 
 export const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
@@ -15,6 +15,9 @@ export const CODES = LETTERS.length ** 4
 export type LentText = typeof text.$inferSelect
 /** What the writer says of a text: every column, so that none is forgotten. */
 export type NewText = Omit<LentText, 'code' | 'createdAt'>
+/** A text for whoever waits under a code: what else there is to a text was said by them. */
+export type FilledText = Pick<NewText, 'body' | 'seal' | 'eraseTokenHash' | 'writer'>
+export type Receipt = typeof receipt.$inferSelect
 
 /** What a database server beyond the process may do at most. */
 export interface ServerOptions {
@@ -43,17 +46,36 @@ export interface StoreOptions extends Partial<ServerOptions> {
  * changed nothing, or nothing that anybody was told of.
  */
 export interface Store {
-  /** Stores a text under a code from the pool, where `room.ts` says that there is room. Throws the refusals `storage_full` and `no_codes_left`. */
+  /**
+   * Stores a text under a code from the pool, where `room.ts` says that there is room; with a `receiveTokenHash` an empty
+   * one, which is yet to be filled in. Throws the refusals `storage_full`, `no_codes_left` and `too_many_waiting`.
+   */
   write(added: NewText, now: number): Promise<string>
 
   /** The living text under `code`. An expired one is deleted, and its code returned, there and then. */
   load(code: string, now: number): Promise<LentText | undefined>
 
   /**
-   * Deletes the living text under `code` whose erase token has this SHA-256, and returns the code to the pool.
-   * Of many that try at once, one is told `true`: which also makes it the claim to a text that is read only once.
+   * Fills in the text that somebody waits for under `code`. Of many that try at once, one is told `true`. Throws the
+   * refusal `storage_full`.
    */
-  erase(code: string, eraseTokenHash: Buffer, now: number): Promise<boolean>
+  fill(code: string, filled: FilledText, now: number): Promise<boolean>
+
+  /**
+   * Deletes the living text under `code` whose erase token, or receive token, has this SHA-256, and returns the code to
+   * the pool. Of many that try at once, one is told `true`: which also makes it the claim to a text that is read only once.
+   * @param loads how many times its receipt says more that it was loaded
+   */
+  erase(code: string, tokenHash: Buffer, now: number, loads?: 0 | 1): Promise<boolean>
+
+  /** Counts, without a commit of its own, that a text was loaded. What was counted last is lost in a crash. */
+  countLoad(text: LentText, now: number): void
+
+  /** The receipt of a text that was loaded or is gone, until it would have expired. */
+  receipt(eraseTokenHash: Buffer, now: number): Promise<Receipt | undefined>
+
+  /** Which of `codes` nobody waits under any more. Only where other servers may fill them in. */
+  settled?(codes: string[]): Promise<string[]>
 
   /**
    * Deletes every expired text, and returns the codes. Works in turns, between which requests are answered.
@@ -64,8 +86,8 @@ export interface Store {
   /** Reads the database. Throws where that fails. */
   check(): Awaitable<void>
 
-  /** How many texts are stored, their bytes together, and how many codes of the pool rest at `now`. */
-  stats(now: number): Promise<{ texts: number; bytes: number; resting: number }>
+  /** How many texts are stored, their bytes together, how many of them are waited for, and how many codes of the pool rest at `now`. */
+  stats(now: number): Promise<{ texts: number; bytes: number; receiving: number; resting: number }>
 
   /** How many texts are stored, and their bytes together, as far as this process knows without asking: a minute ago at the latest. */
   known(): { texts: number; bytes: number }

@@ -444,12 +444,16 @@ test('OpenAPI describes every route with every answer it gives, and every limit'
     'get /': '200 308',
     'get /privacy': '200',
     'get /health': '200 500 503',
-    'post /api/write': '201 400 403 413 415 422 429 500 503 507',
+    'post /api/write': '201 400 403 404 413 415 422 429 500 503 507',
     'post /api/load': '200 400 401 404 409 413 415 422 429 500 503 507',
     'post /api/erase': '204 400 404 413 415 422 429 500 503 507',
+    'post /api/status': '200 400 404 413 415 422 429 500 503 507',
+    'post /api/receive': '201 400 403 413 415 422 429 500 503 507',
+    'post /api/receive/wait': '200 204 400 404 413 415 422 429 500 503 507',
+    'post /receive': '200 403 413 415 422 429 500 503 507',
     'post /': '201 401 403 413 415 422 429 500 503 507',
     'get /{code}': '200 302 401 404 409 422 429 500 503 507',
-    'post /{code}': '200 401 404 409 413 415 422 429 500 503 507',
+    'post /{code}': '200 201 401 404 409 413 415 422 429 500 503 507',
   })
   expect(document.paths['/api/load']?.post?.responses?.['429']?.description).toContain('too_many_misses')
   expect(Object.keys(document.paths['/']?.post?.requestBody?.content ?? {})).toEqual(['text/plain'])

@@ -116,7 +116,7 @@ test('a page of an admitted origin may send the key, and OpenAPI says where it g
         : [],
     ),
   )
-  expect(asking.sort()).toEqual(['post / true', 'post /api/write true'])
+  expect(asking.sort()).toEqual(['post / true', 'post /api/receive true', 'post /api/write true', 'post /receive true'])
 })
 
 test('the log names who wrote by the name of the key, and no line holds a key', async () => {

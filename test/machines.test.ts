@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from 'bun:test'
 import { SQL } from 'bun'
 import { openStore } from '../db/open.ts'
 import { migrations } from '../db/postgres/migrations/index.ts'
-import { CODES, LETTERS } from '../db/store.ts'
+import { CODES, LETTERS, type LentText } from '../db/store.ts'
 import { createApp } from '../index.ts'
 import { everyColumn, noColumn } from './support/columns.ts'
 import { PATIENCE, poll } from './support/poll.ts'
@@ -94,6 +94,28 @@ describe.skipIf(isMissing)('several machines', () => {
       Array.from({ length: 20 }, (_, i) => (i % 2 ? two.here : two.there)('/api/load', { code: once.code })),
     )
     expect(loads.filter(({ status }) => status === 200)).toHaveLength(1)
+  })
+
+  test('who waits on one is given what was written on the other, and each tells the writer what became of it', async () => {
+    await using two = await machines()
+    const lent = (await (await two.here('/api/receive', {})).json()) as { code: string; receiveToken: string }
+    const { code, receiveToken } = lent
+    const waits = [two.here, two.there].map((machine) => machine('/api/receive/wait', { code, receiveToken }))
+    const fifty = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => (i % 2 ? two.here : two.there)('/api/write', { text: `${i}`, to: code })),
+    )
+    const won = fifty.filter(({ status }) => status === 201)
+    expect(won).toHaveLength(1)
+    const { eraseToken } = (await (won[0] as Response).json()) as { eraseToken: string }
+    const text = String(fifty.indexOf(won[0] as Response))
+    for (const wait of waits) expect(await (await wait).json()).toEqual({ text })
+    await Promise.all(two.stores.map((store) => store.sweep(T)))
+    expect((await two.there('/api/receive/wait', { code, receiveToken, done: true })).status).toBe(204)
+    await poll('the receipt', async () => {
+      const answers = await Promise.all([two.here, two.there].map((ask) => ask('/api/status', { code, eraseToken })))
+      const receipts = (await Promise.all(answers.map((answer) => answer.json()))) as { state: string; loads: number }[]
+      return receipts.every(({ state, loads }) => state === 'gone' && loads === 2)
+    })
   })
 
   test('misses on one are misses on the other, also in a burst over both', async () => {
@@ -341,6 +363,7 @@ describe.skipIf(isMissing)('several machines', () => {
     )
     const gone = codes[0] ?? ''
     await from.erase(gone, text('0\0한').eraseTokenHash, T)
+    for (let i = 0; i < 3; i++) from.countLoad((await from.load(codes[1] ?? '', T)) as LentText, T + i)
     await from.close()
     const url = await cluster.database('empty')
     await run('db:upgrade', url)
@@ -361,13 +384,19 @@ describe.skipIf(isMissing)('several machines', () => {
     await shell.close()
 
     for (let round = 0; round < 2; round++) {
-      expect((await run('db:move', url, path)).at(-1)).toBe('Copied and counted: 1,199 texts, 8,485 bytes, 1 rests')
+      expect((await run('db:move', url, path)).at(-1)).toBe(
+        'Copied and counted: 1,199 texts, 8,485 bytes, 1 rests, 2 receipts',
+      )
     }
     checkInvariant(url, CODES)
     const to = await openStore(url, OPTIONS)
     const again = await openStore(path, OPTIONS)
     for (const code of codes) expect(await to.load(code, T)).toEqual(await again.load(code, T))
     expect(query(url, 'SELECT rests_until FROM code WHERE code = ?', gone)).toEqual([{ rests_until: T + 86_400_000 }])
+    for (const body of ['0\0한', '1\0한']) {
+      const { eraseTokenHash } = text(body)
+      expect(await to.receipt(eraseTokenHash, T)).toEqual(await again.receipt(eraseTokenHash, T))
+    }
     await to.close()
     await again.close()
     await cluster.drop(url)

@@ -24,6 +24,8 @@ const plain: NewText = {
   eraseTokenHash: hash('token'),
   expiresAt: T + 1e9,
   writer: 4711,
+  receiveTokenHash: null,
+  publicKey: null,
 }
 const secret: NewText = {
   ...plain,

@@ -7,5 +7,5 @@ describe.skipIf(isMissing)('on PostgreSQL', () => {
   beforeAll(() => usePostgres(true))
   afterAll(() => usePostgres(false))
   // By a name of its own: a module that this run has loaded already would not run again.
-  for (const file of ['store', 'api', 'raw', 'limits', 'properties']) require(`./${file}.test.ts?postgres`)
+  for (const file of ['store', 'api', 'raw', 'limits', 'properties', 'receive']) require(`./${file}.test.ts?postgres`)
 })

@@ -15,9 +15,21 @@ const ROOM = { maxTexts: 15, maxStoredBytes: 400 }
 /** What the store must agree with: the text under each code that has one, and until when each returned code rests. */
 interface Model {
   now: number
-  written: number
   texts: Map<string, NewText>
+  /** By the token of a text: how often it was loaded, once it was or is gone. */
+  receipts: Map<string, { eraseTokenHash: Buffer; loads: number; lastLoadedAt: number | null; expiresAt: number }>
   resting: Map<string, number>
+}
+
+/** Tokens that were made, by all sequences: a receipt outlives its text. */
+let tokens = 0
+const newHash = () => hash(`token ${++tokens}`)
+
+function count(model: Model, { eraseTokenHash, expiresAt }: NewText, loads: 0 | 1) {
+  const before = model.receipts.get(eraseTokenHash.toString('hex')) ?? { loads: 0, lastLoadedAt: null }
+  const lastLoadedAt = loads > 0 ? model.now : before.lastLoadedAt
+  const receipt = { eraseTokenHash, loads: before.loads + loads, lastLoadedAt, expiresAt }
+  model.receipts.set(eraseTokenHash.toString('hex'), receipt)
 }
 
 const isLiving = (model: Model, code: string) => (model.texts.get(code)?.expiresAt ?? 0) > model.now
@@ -55,9 +67,7 @@ class Write implements fc.AsyncCommand<Model, Stored> {
   async run(model: Model, { store }: Stored) {
     const expiresAt = model.now + this.lifetime * SECOND
     const { writer } = this
-    const texts = this.bodies.map((body) =>
-      text(body, { eraseTokenHash: hash(`${++model.written}`), expiresAt, writer }),
-    )
+    const texts = this.bodies.map((body) => text(body, { eraseTokenHash: newHash(), expiresAt, writer }))
     const roomless = texts.filter((text) => hasNoRoom(model, text))
     const stillResting = [...model.resting.values()].filter((until) => until > model.now).length
     const free = POOL - model.texts.size - stillResting
@@ -99,7 +109,12 @@ class Load implements fc.AsyncCommand<Model, Stored> {
   async run(model: Model, { store }: Stored) {
     const code = pick(model, this.at)
     const found = await store.load(code, model.now)
-    if (isLiving(model, code)) return expect(found?.body).toBe(model.texts.get(code)?.body as string)
+    const there = model.texts.get(code)
+    if (found && there && isLiving(model, code)) {
+      store.countLoad(found, model.now)
+      count(model, there, 1)
+      return expect(found.body).toBe(there.body)
+    }
     expect(found).toBeUndefined()
     giveBack(model, code)
   }
@@ -115,13 +130,89 @@ class Erase implements fc.AsyncCommand<Model, Stored> {
   check = () => true
   async run(model: Model, { store }: Stored) {
     const code = pick(model, this.at)
-    const token = this.right ? model.texts.get(code)?.eraseTokenHash : undefined
+    const there = model.texts.get(code)
+    const token = this.right
+      ? there?.[this.at % 2 && there.receiveTokenHash ? 'receiveTokenHash' : 'eraseTokenHash']
+      : undefined
     const erasing = Array.from({ length: this.times }, () => store.erase(code, token ?? Buffer.alloc(32), model.now))
     const erased = (await Promise.all(erasing)).filter(Boolean).length
     expect(erased).toBe(this.right && isLiving(model, code) ? 1 : 0)
-    if (erased) giveBack(model, code)
+    if (!erased || !there) return
+    if (there.body !== '') count(model, there, 0)
+    giveBack(model, code)
   }
   toString = () => `erase(${this.at}, ${this.times} times, ${this.right ? 'right' : 'wrong'})`
+}
+
+const isReceiving = ({ receiveTokenHash }: NewText) => receiveTokenHash !== null
+
+class Receive implements fc.AsyncCommand<Model, Stored> {
+  constructor(
+    readonly times: number,
+    readonly lifetime: number,
+  ) {}
+  check = () => true
+  async run(model: Model, { store }: Stored) {
+    const expiresAt = model.now + this.lifetime * SECOND
+    const texts = Array.from({ length: this.times }, () => {
+      const token = newHash()
+      return text('', { eraseTokenHash: token, receiveTokenHash: token, publicKey: 'key', expiresAt })
+    })
+    const written = await Promise.allSettled(texts.map((text) => store.write(text, model.now)))
+    for (const [i, result] of written.entries()) {
+      const added = texts[i] as NewText
+      if (result.status === 'fulfilled') {
+        expect(model.texts.has(result.value)).toBe(false)
+        expect(model.resting.get(result.value) ?? 0).toBeLessThanOrEqual(model.now)
+        model.resting.delete(result.value)
+        model.texts.set(result.value, added)
+      } else expect(['storage_full', 'no_codes_left', 'too_many_waiting']).toContain(result.reason.reason)
+    }
+    const waiting = [...model.texts.values()].filter(isReceiving).length
+    expect(waiting).toBeLessThanOrEqual(ROOM.maxTexts / 10 + 1)
+    expect((await store.stats(model.now)).receiving).toBe(waiting)
+    const refused = written.flatMap((result) => (result.status === 'rejected' ? [result.reason.reason] : []))
+    if (refused.includes('too_many_waiting')) expect(waiting).toBe(Math.ceil(ROOM.maxTexts / 10))
+  }
+  toString = () => `receive(${this.times} for ${this.lifetime} s)`
+}
+
+class Fill implements fc.AsyncCommand<Model, Stored> {
+  constructor(
+    readonly at: number,
+    readonly bodies: string[],
+    readonly writer: number | null,
+  ) {}
+  check = () => true
+  async run(model: Model, { store }: Stored) {
+    const receiving = [...model.texts].filter(([, text]) => isReceiving(text)).map(([code]) => code)
+    const code = receiving[this.at % (receiving.length + 1)] ?? pick(model, this.at)
+    const there = model.texts.get(code)
+    const isWaited = there !== undefined && isReceiving(there) && there.body === '' && isLiving(model, code)
+    const all = this.bodies.map((body) => ({ body, seal: null, eraseTokenHash: newHash(), writer: this.writer }))
+    const filled = await Promise.allSettled(all.map((filled) => store.fill(code, filled, model.now)))
+    const won = filled.flatMap((result, at) => (result.status === 'fulfilled' && result.value ? [all[at]] : []))
+    expect(won.length).toBeLessThanOrEqual(isWaited ? 1 : 0)
+    for (const result of filled) if (result.status === 'rejected') expect(result.reason.reason).toBe('storage_full')
+    // Alone, it is refused only for want of room.
+    const others = new Map([...model.texts].filter(([other]) => other !== code))
+    const alone = text(this.bodies[0] ?? '', { writer: this.writer, expiresAt: model.now })
+    if (this.bodies.length === 1 && isWaited && !won[0])
+      expect(hasNoRoom({ ...model, texts: others }, alone)).toBe(true)
+    if (there && won[0]) model.texts.set(code, { ...there, ...won[0] })
+  }
+  toString = () => `fill(${this.at}, ${this.bodies.length} by ${this.writer})`
+}
+
+class Ask implements fc.AsyncCommand<Model, Stored> {
+  constructor(readonly at: number) {}
+  check = ({ receipts }: Model) => receipts.size > 0
+  async run(model: Model, { store }: Stored) {
+    const receipt = [...model.receipts.values()][this.at % model.receipts.size]
+    const asked = await store.receipt(receipt?.eraseTokenHash as Buffer, model.now)
+    expect(asked).toEqual(receipt && receipt.expiresAt > model.now ? receipt : undefined)
+  }
+  toString = () => `ask(${this.at})`
 }
 
 class Wait implements fc.AsyncCommand<Model, Stored> {
@@ -161,18 +252,27 @@ test('any sequence of operations keeps the invariant of the pool and agrees with
         .map((args) => new Write(...args)),
       fc.nat().map((at) => new Load(at)),
       fc.tuple(fc.nat(), fc.integer({ min: 1, max: 5 }), fc.boolean()).map((args) => new Erase(...args)),
+      fc.tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 200 })).map((args) => new Receive(...args)),
+      fc
+        .tuple(
+          fc.nat(),
+          fc.array(fc.string({ unit: 'binary', minLength: 1 }), { minLength: 1, maxLength: 4 }),
+          fc.constantFrom(null, 1, 2),
+        )
+        .map((args) => new Fill(...args)),
+      fc.nat().map((at) => new Ask(at)),
       fc.integer({ min: 1, max: 150 }).map((seconds) => new Wait(seconds)),
       fc.constant(new Sweep()),
       fc.constant(new Restart()),
     ],
-    { maxCommands: 60 },
+    { maxCommands: 80 },
   )
   // One database for all sequences: each begins with what the one before left, as a server would.
   await using real = await testStore({ codes: POOL, codeRestSeconds: REST, ...ROOM })
   let now = T
   await fc.assert(
     fc.asyncProperty(commands, async (sequence) => {
-      const model: Model = { now, written: 0, texts: new Map(), resting: new Map() }
+      const model: Model = { now, texts: new Map(), receipts: new Map(), resting: new Map() }
       try {
         await fc.asyncModelRun(() => ({ model, real }), sequence)
       } finally {
@@ -322,7 +422,7 @@ test('any JSON at all, sent to any route, gets a documented answer and never a 5
   const body = fc.oneof(
     fc.jsonValue(),
     fc.nat(9000).map((depth): unknown => JSON.parse(`${'{"code":['.repeat(depth)}1${']}'.repeat(depth)}`)),
-    fc.record({ text: field, expiresIn: field, password: field, once: field }, { requiredKeys: [] }),
+    fc.record({ text: field, expiresIn: field, password: field, once: field, to: field }, { requiredKeys: [] }),
     fc.record({ code: field, password: field, eraseToken: field }, { requiredKeys: [] }),
   )
   const path = fc.oneof(
@@ -330,6 +430,9 @@ test('any JSON at all, sent to any route, gets a documented answer and never a 5
       '/api/write',
       '/api/load',
       '/api/erase',
+      '/api/status',
+      '/api/receive',
+      '/receive',
       '/',
       '/health',
       '/openapi/json',

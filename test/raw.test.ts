@@ -297,10 +297,13 @@ test('a POST also loads a text that can be read more than once', async () => {
   for (let i = 0; i < 2; i++) expect((await curl(['-X', 'POST', `${url}/${code}`])).text).toBe('a')
 })
 
-test('a POST with a body to a code takes nothing: its sender meant to write', async () => {
+test('a POST with a body to a code that nobody waits under takes nothing: its sender meant to write', async () => {
   const code = await write('a', '?once')
   const answer = await curl(['--data-binary', '@-', `${url}/${code}`], 'new text')
-  expect([answer.status, answer.text]).toEqual([422, expect.stringContaining('to write one, POST it to /')])
+  expect([answer.status, answer.text]).toEqual([
+    404,
+    expect.stringContaining('Nobody waits for a text under this code'),
+  ])
   expect((await curl(['-X', 'POST', `${url}/${code}`])).text).toBe('a')
 })
 

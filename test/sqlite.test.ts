@@ -27,7 +27,7 @@ test('a new pool holds every code of four letters once', async () => {
   ).toEqual([{ n: CODES, codes: CODES, first: 'AAAA', last: 'zzzz', letters: CODES }])
 })
 
-test('the bytes of erased, expired and taken texts are in none of the files after the sweep', async () => {
+test('the bytes of erased, expired, taken and fetched texts are in none of the files after the sweep', async () => {
   await using stored = await testStore()
   // Texts of every size, from many to a page to many pages each, deleted in every order: what makes SQLite repack its
   // pages, and leave copies of living rows behind in their gaps.
@@ -37,13 +37,20 @@ test('the bytes of erased, expired and taken texts are in none of the files afte
     random = (random * 48_271) % 2_147_483_647
     return random % limit
   }
+  const write = async (body: string, mark: string, isWaited: boolean) => {
+    if (!isWaited) return stored.store.write(text(body, { eraseTokenHash: hash(mark) }), T)
+    const code = await stored.store.write(text('', { receiveTokenHash: hash(mark) }), T)
+    const filled = { body, seal: null, eraseTokenHash: hash(`writer of ${mark}`), writer: null }
+    expect(await stored.store.fill(code, filled, T)).toBe(true)
+    return code
+  }
   const living: { mark: string; code: Promise<string> }[] = []
   const gone: { mark: string; code: Promise<string> }[] = []
   for (let round = 0; round < 20; round++) {
     for (let i = 0; i < 200; i++) {
       const mark = `<${crypto.randomUUID()}>`
       const body = mark + 'x'.repeat(sizes[below(sizes.length)] ?? 0)
-      living.push({ mark, code: stored.store.write(text(body, { eraseTokenHash: hash(mark) }), T) })
+      living.push({ mark, code: write(body, mark, i % 3 === 0) })
     }
     for (let i = 0; i < 150; i++) gone.push(...living.splice(below(living.length), 1))
     for (const { mark, code } of gone.slice(-150))

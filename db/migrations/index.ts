@@ -12,6 +12,10 @@ export const writers = `SELECT count(writer) AS "writers of texts" FROM text`
 /** Sealed texts, which nobody can open afterwards. */
 export const sealed = `SELECT count(seal) AS "sealed texts" FROM text`
 
+/** What only a receive token opens, and what writers would have been told. */
+export const received = `SELECT count(receive_token_hash) AS "codes that wait, or texts that are to be fetched",
+  (SELECT count(*) FROM receipt) AS receipts FROM text`
+
 const list: Listed[] = [
   { name: '0000_create_code_and_text', losses: everything },
   {
@@ -21,6 +25,7 @@ const list: Listed[] = [
   { name: '0002_index_resting_codes' },
   { name: '0003_count_writers', losses: writers },
   { name: '0004_seal', losses: sealed },
+  { name: '0005_receive', losses: received },
 ]
 
 export const migrations = withSql(list, readSqlFiles('migrations'))

@@ -1,7 +1,8 @@
 /** The rows of the table `text` on PostgreSQL, by lists that are made from the table, so that no column is left out. */
 import { getTableColumns, type SQL, sql } from 'drizzle-orm'
 import { toSnakeCase } from 'drizzle-orm/casing'
-import { text, writer } from './schema.ts'
+import type { Receipt } from '../store.ts'
+import { receipt, text, writer } from './schema.ts'
 
 export type TextRow = typeof text.$inferSelect
 type Column = keyof TextRow
@@ -52,3 +53,28 @@ export const countWriters = (bytes: SQL, rows: SQL, max?: SQL) => sql`
   GROUP BY writer ${max && sql`HAVING ${bytes} <= ${max}`} ORDER BY writer
   ON CONFLICT (number) DO UPDATE SET bytes = counted.bytes + excluded.bytes
   ${max && sql`WHERE counted.bytes + excluded.bytes <= ${max}`} RETURNING number`
+
+/**
+ * Adds the receipts that a query gives to those that are there, in the order of their tokens' hashes, so that no two
+ * statements wait for each other.
+ */
+export const addReceipts = (rows: SQL) => sql`
+  INSERT INTO ${receipt} AS known (erase_token_hash, loads, last_loaded_at, expires_at) ${rows} ORDER BY 1
+  ON CONFLICT (erase_token_hash) DO UPDATE SET loads = known.loads + excluded.loads,
+    last_loaded_at = greatest(known.last_loaded_at, excluded.last_loaded_at)`
+
+/** A query of the receipts in what `receiptsJson` made. */
+export const fromJson = (json: SQL) => sql`
+  SELECT erase_token_hash, loads, last_loaded_at, expires_at FROM json_to_recordset(${json}::text::json)
+    AS receipts (erase_token_hash bytea, loads bigint, last_loaded_at bigint, expires_at bigint)`
+
+/** Receipts of different texts, as JSON. */
+export const receiptsJson = (receipts: Receipt[]) =>
+  JSON.stringify(
+    receipts.map(({ eraseTokenHash, loads, lastLoadedAt, expiresAt }) => ({
+      erase_token_hash: `\\x${eraseTokenHash.toString('hex')}`,
+      loads,
+      last_loaded_at: lastLoadedAt,
+      expires_at: expiresAt,
+    })),
+  )

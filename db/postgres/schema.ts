@@ -26,7 +26,7 @@ export const text = t.pgTable(
   {
     /** The four letters that the writer was given. */
     code: letters().primaryKey(),
-    /** The text itself, as UTF-8: the type `text` could not hold a NUL. */
+    /** The text itself, as UTF-8: the type `text` could not hold a NUL. Empty while somebody waits for it. */
     body: bytes().notNull(),
     /** Argon2id in PHC format, or `sha256$` and a hash where the browser did the slow part; null for a text without a password. */
     passwordHash: t.text(),
@@ -42,8 +42,32 @@ export const text = t.pgTable(
     writer: t.integer(),
     /** The scheme, its parameters and the salt, as `extension/SEAL.md` has them: the body is sealed; null for one that is not. */
     seal: t.text(),
+    /** SHA-256 of the receive token, where the code was lent to whoever waits for a text: it is given to that token alone. */
+    receiveTokenHash: bytes(),
+    /** The key that whoever waits wants the text to be sealed with, in base64url. */
+    publicKey: t.text(),
   },
-  (text) => [t.index('text_expires_at').on(text.expiresAt)],
+  (text) => [
+    t.index('text_expires_at').on(text.expiresAt),
+    // For counting the codes that wait.
+    t.index('text_receiving').on(text.code).where(sql`${text.receiveTokenHash} IS NOT NULL`),
+  ],
+)
+
+/** What its writer may be told of a text that was loaded or is gone, until it would have expired. */
+export const receipt = t.pgTable(
+  'receipt',
+  {
+    /** That of the text. */
+    eraseTokenHash: bytes().primaryKey(),
+    /** How many times it was loaded. */
+    loads: t.bigint({ mode: 'number' }).notNull(),
+    /** Milliseconds since 1970; null where it never was. */
+    lastLoadedAt: t.bigint({ mode: 'number' }),
+    /** Milliseconds since 1970: when the text expires, and this with it. */
+    expiresAt: t.bigint({ mode: 'number' }).notNull(),
+  },
+  (receipt) => [t.index('receipt_expires_at').on(receipt.expiresAt)],
 )
 
 /** How many texts there are and their bytes, in as many parts as keep writers from waiting for each other. Only the sums mean something. */
@@ -84,4 +108,5 @@ type None<Columns extends never> = Columns
 export type Agreement = [
   None<Unlike<typeof code.$inferSelect, typeof sqlite.code.$inferSelect>>,
   None<Exclude<Unlike<typeof text.$inferSelect, typeof sqlite.text.$inferSelect>, 'body'>>,
+  None<Unlike<typeof receipt.$inferSelect, typeof sqlite.receipt.$inferSelect>>,
 ]

@@ -1,17 +1,33 @@
 /** The store on PostgreSQL: every statement that the server runs there. Any number of servers may share one database. */
 import { type SQL, sql } from 'drizzle-orm'
+import pLimit from 'p-limit'
 import { Refusal } from '../../errors.ts'
 import { upgrade } from '../migrate.ts'
-import { type Lack, noRoom, roomOf, SHORT_MILLISECONDS, SMALL_BYTES } from '../room.ts'
-import { type NewText, randomCode, type Store, type StoreOptions } from '../store.ts'
+import { createReceipts, KEPT_RECEIPTS } from '../receipts.ts'
+import { type Lack, noRoom, roomOf, SHORT_MILLISECONDS, SMALL_BYTES, tooManyWait } from '../room.ts'
+import { type NewText, type Receipt, randomCode, type Store, type StoreOptions } from '../store.ts'
 import { array, batched, connect, connectionError, migratable, SWEEP_LOCK } from './connection.ts'
 import { sharedCounters } from './counters.ts'
 import { recount } from './recount.ts'
-import { countWriters, jsonColumns, readText, type TextRow, textColumns, textValues, toJson } from './rows.ts'
-import { code, stored, text, writer } from './schema.ts'
+import {
+  addReceipts,
+  countWriters,
+  fromJson,
+  jsonColumns,
+  readText,
+  receiptsJson,
+  type TextRow,
+  textColumns,
+  textValues,
+  toJson,
+} from './rows.ts'
+import { code, receipt, stored, text, writer } from './schema.ts'
 
 /** Texts that one statement of the sweep deletes: some milliseconds' work. */
 const SWEPT_AT_ONCE = 500
+
+/** Receipts that one statement writes or deletes. */
+const RECEIPTS_AT_ONCE = 5000
 
 /** The most bytes of a text that shares its statement with others. */
 const LARGE_BYTES = 65_536
@@ -34,6 +50,7 @@ interface Written {
 }
 
 const now = sql.placeholder('now')
+const tokenHash = sql`${sql.placeholder('tokenHash')}::bytea`
 
 /** The part that a connection counts in: connections that write at once have different ones, nearly always. */
 const PART = sql`pg_backend_pid() % 64`
@@ -151,7 +168,45 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
 
   const erase = postgres.prepare<{ n: number }>(sql`
     WITH gone AS (DELETE FROM ${text} WHERE code = ${sql.placeholder('code')}
-      AND erase_token_hash = ${sql.placeholder('eraseTokenHash')}::bytea AND expires_at > ${now}::bigint ${returned}), ${giveBack}`)
+      AND (erase_token_hash = ${tokenHash} OR receive_token_hash = ${tokenHash}) AND expires_at > ${now}::bigint
+      ${returned}, erase_token_hash, expires_at),
+    receipts AS (${addReceipts(sql`SELECT erase_token_hash, ${sql.placeholder('loads')}::bigint,
+      ${sql.placeholder('lastLoadedAt')}::bigint, expires_at FROM gone WHERE size > 0`)}),
+    ${giveBack}`)
+
+  const lackToFill = postgres.prepare<{ lack: Lack | null }>(sql`
+    SELECT coalesce(${lack(sql`0`, sql`seen.bytes + size`)},
+      CASE WHEN writer.bytes + size > ${room.bytesOfWriter}::bigint THEN 'share' END) AS lack
+    FROM (SELECT ${sql.placeholder('size')}::int AS size, 0::bigint AS "createdAt", 0::bigint AS "expiresAt") AS asked
+    CROSS JOIN (SELECT ${sums} FROM ${stored}) AS seen LEFT JOIN ${writer} ON number = ${sql.placeholder('writer')}::int`)
+  const fillIn = postgres.prepare<{ n: number }>(sql`
+    WITH filled AS (UPDATE ${text} SET body = ${sql.placeholder('body')}::bytea, seal = ${sql.placeholder('seal')}::text,
+        erase_token_hash = ${sql.placeholder('eraseTokenHash')}::bytea, writer = ${sql.placeholder('writer')}::int
+      WHERE code = ${sql.placeholder('code')} AND receive_token_hash IS NOT NULL AND octet_length(body) = 0
+        AND expires_at > ${now}::bigint RETURNING writer, octet_length(body) AS size),
+    counted AS (UPDATE ${stored} SET bytes = bytes + size FROM filled WHERE part = ${PART} RETURNING part),
+    shares AS (${countWriters(sql`sum(size)`, sql`filled CROSS JOIN counted`)})
+    SELECT count(*)::int AS n FROM filled`)
+
+  const countReceiving = postgres.prepare<{ n: number }>(
+    sql`SELECT count(*)::float8 AS n FROM ${text} WHERE receive_token_hash IS NOT NULL`,
+  )
+  const settled = postgres.prepare<{ code: string }>(sql`
+    SELECT asked.code FROM unnest(${array('codes')}) AS asked (code)
+    WHERE NOT EXISTS (SELECT FROM ${text} WHERE text.code = asked.code COLLATE "C" AND octet_length(body) = 0)`)
+
+  const addCounted = postgres.prepare(addReceipts(fromJson(sql`${sql.placeholder('counted')}`)))
+  const findReceipt = postgres.prepare<Receipt>(sql`
+    SELECT erase_token_hash AS "eraseTokenHash", loads::float8 AS loads, last_loaded_at::float8 AS "lastLoadedAt",
+      expires_at::float8 AS "expiresAt" FROM ${receipt}
+    WHERE erase_token_hash = ${sql.placeholder('eraseTokenHash')}::bytea AND expires_at > ${now}::bigint`)
+  // Those that are over, and beyond `KEPT_RECEIPTS` those that end next.
+  const sweepReceipts = postgres.prepare<{ n: number }>(sql`
+    WITH gone AS (DELETE FROM ${receipt} WHERE erase_token_hash = ANY (ARRAY(
+      SELECT erase_token_hash FROM ${receipt} WHERE expires_at <= greatest(${now}::bigint, (
+        SELECT expires_at FROM ${receipt} ORDER BY expires_at DESC OFFSET ${sql.raw(`${KEPT_RECEIPTS}`)} LIMIT 1))
+      ORDER BY expires_at LIMIT ${sql.raw(`${RECEIPTS_AT_ONCE}`)} FOR UPDATE SKIP LOCKED))
+      RETURNING expires_at) SELECT count(*)::int AS n FROM gone`)
 
   // What others hold is left to them.
   const sweepSome = postgres.prepare<{ n: number }>(sql`
@@ -169,6 +224,15 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
   )
 
   const counters = sharedCounters(postgres)
+  const oneByOne = pLimit(1)
+  const receipts = createReceipts(
+    async (counted) => {
+      for (let at = 0; at < counted.length; at += RECEIPTS_AT_ONCE) {
+        await addCounted({ counted: receiptsJson(counted.slice(at, at + RECEIPTS_AT_ONCE)) })
+      }
+    },
+    async (eraseTokenHash, now) => (await findReceipt({ eraseTokenHash, now }))[0],
+  )
 
   /** While no code can be lent: from when on there may be one again. */
   let noCodesUntil = 0
@@ -185,27 +249,36 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
 
   const restsUntil = (now: number) => now + codeRestSeconds * 1000
 
+  async function writeText(added: NewText, now: number): Promise<string> {
+    const body = Buffer.from(added.body)
+    // Only this machine's knowledge: another may have returned a code. So it looks again after a second.
+    if (now < noCodesUntil) throw noCodes(noCodesUntil, now)
+    const asked = { added, body, now }
+    let isAlone = body.byteLength > LARGE_BYTES
+    for (;;) {
+      const written = isAlone ? (await writeSome([asked]))[0] : await write(asked)
+      if (!written) throw new Error('PostgreSQL has not answered for each text')
+      known = { texts: written.texts, bytes: written.bytes }
+      if (written.code !== null) return written.code
+      if (written.lack) throw noRoom(written.lack)
+      if (written.hasNoCode) break
+      // Its neighbours took the room, or the code; or another statement did, as the next one then sees.
+      isAlone = true
+    }
+    const next = (await nextCode({}))[0]?.at ?? 0
+    noCodesUntil = now + 1000
+    throw noCodes(Math.max(next, noCodesUntil), now)
+  }
+
+  /** Writes an empty text that is waited for. One after the other, or those that come at once would be counted too late. */
+  async function lend(added: NewText, now: number): Promise<string> {
+    const [receiving] = await countReceiving({})
+    if ((receiving?.n ?? 0) >= room.receiving) throw tooManyWait()
+    return writeText(added, now)
+  }
+
   return {
-    async write(added, now) {
-      const body = Buffer.from(added.body)
-      // Only this machine's knowledge: another may have returned a code. So it looks again after a second.
-      if (now < noCodesUntil) throw noCodes(noCodesUntil, now)
-      const asked = { added, body, now }
-      let isAlone = body.byteLength > LARGE_BYTES
-      for (;;) {
-        const written = isAlone ? (await writeSome([asked]))[0] : await write(asked)
-        if (!written) throw new Error('PostgreSQL has not answered for each text')
-        known = { texts: written.texts, bytes: written.bytes }
-        if (written.code !== null) return written.code
-        if (written.lack) throw noRoom(written.lack)
-        if (written.hasNoCode) break
-        // Its neighbours took the room, or the code; or another statement did, as the next one then sees.
-        isAlone = true
-      }
-      const next = (await nextCode({}))[0]?.at ?? 0
-      noCodesUntil = now + 1000
-      throw noCodes(Math.max(next, noCodesUntil), now)
-    },
+    write: (added, now) => (added.receiveTokenHash === null ? writeText(added, now) : oneByOne(() => lend(added, now))),
 
     async load(code, now) {
       let found = await find(code)
@@ -218,8 +291,17 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
       })
     },
 
-    async erase(code, eraseTokenHash, now) {
-      const [erased] = await erase({ code, eraseTokenHash, now, restsUntil: restsUntil(now) })
+    async fill(code, { body, seal, eraseTokenHash, writer }, now) {
+      const bytes = Buffer.from(body)
+      const [asked] = await lackToFill({ size: bytes.byteLength, writer })
+      if (asked?.lack) throw noRoom(asked.lack)
+      const [filled] = await fillIn({ code, body: bytes, seal, eraseTokenHash, writer, now })
+      return filled?.n === 1
+    },
+
+    async erase(code, tokenHash, now, loads = 0) {
+      const lastLoadedAt = loads > 0 ? now : null
+      const [erased] = await erase({ code, tokenHash, now, loads, lastLoadedAt, restsUntil: restsUntil(now) })
       if (!erased?.n) return false
       noCodesUntil = 0
       return true
@@ -236,6 +318,7 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
         await recount(postgres)
         recountedAt = now
       }
+      while ((await sweepReceipts({ now }))[0]?.n) {}
       await learn()
       await counters.sweep(now)
       noCodesUntil = 0
@@ -245,11 +328,18 @@ export async function openPostgresStore(url: string, options: StoreOptions): Pro
     check: async () => void (await check({})),
     async stats(now) {
       const [resting] = await countResting({ now })
-      return { ...(await learn()), resting: resting?.n ?? 0 }
+      const [receiving] = await countReceiving({})
+      return { ...(await learn()), receiving: receiving?.n ?? 0, resting: resting?.n ?? 0 }
     },
     known: () => known,
     counters,
-    close: postgres.close,
+    countLoad: receipts.countLoad,
+    receipt: receipts.receipt,
+    settled: async (codes) => (await settled({ codes: JSON.stringify(codes) })).map(({ code }) => code),
+    async close() {
+      await receipts.store().catch(() => {})
+      await postgres.close()
+    },
   }
 }
 

@@ -1,18 +1,35 @@
 /** The store on SQLite: what becomes of texts and codes there. */
 import { isUtf8 } from 'node:buffer'
-import { and, Column, eq, getTableColumns, gt, lte, type Placeholder, type SQL, sql, type Table } from 'drizzle-orm'
+import {
+  and,
+  Column,
+  eq,
+  getTableColumns,
+  gt,
+  isNotNull,
+  lte,
+  or,
+  type Placeholder,
+  type SQL,
+  sql,
+  type Table,
+} from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { Refusal } from '../../errors.ts'
 import { upgrade } from '../migrate.ts'
-import { lackOf, noRoom, roomOf } from '../room.ts'
+import { createReceipts, KEPT_RECEIPTS } from '../receipts.ts'
+import { lackOf, noRoom, roomOf, tooManyWait } from '../room.ts'
 import * as schema from '../schema.ts'
-import { type LentText, randomCode, type Store, type StoreOptions } from '../store.ts'
+import { type LentText, type Receipt, randomCode, type Store, type StoreOptions } from '../store.ts'
 import { createTransactions, TURN } from './commit.ts'
 import { openLocked } from './connection.ts'
 import { watchDamage } from './damage.ts'
 import { damageError } from './errors.ts'
 import { createRemains } from './remains.ts'
 import { createStored } from './stored.ts'
+
+/** Receipts that are stored in one turn of the event loop. */
+const RECEIPTS_AT_ONCE = 200
 
 /** A placeholder for each column of a table, of the column's name. */
 const placeholders = <T extends Table>(table: T) =>
@@ -29,10 +46,17 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   const room = roomOf(options)
   const { sqlite, unlock } = await openLocked(path, (database) => upgrade(database, say))
   const db = drizzle(sqlite, { casing: 'snake_case' })
-  const { code, text } = schema
+  const { code, receipt, text } = schema
 
   const now = sql.placeholder('now')
-  const returned = { code: text.code, writer: text.writer, bytes: sql<number>`octet_length(${text.body})` }
+  const returned = {
+    code: text.code,
+    writer: text.writer,
+    bytes: sql<number>`octet_length(${text.body})`,
+    isReceiving: sql<boolean>`${text.receiveTokenHash} IS NOT NULL`,
+    eraseTokenHash: text.eraseTokenHash,
+    expiresAt: text.expiresAt,
+  }
   const texts = (where: SQL | undefined) => db.delete(text).where(where).returning(returned).prepare()
 
   const columns = Object.entries(getTableColumns(text))
@@ -75,16 +99,42 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     .returning()
     .prepare()
   const insertText = db.insert(text).values(placeholders(text)).prepare()
+  const tokenHash = sql.placeholder('tokenHash')
+  const isLiving = and(eq(text.code, sql.placeholder('code')), gt(text.expiresAt, now))
   const deleteLiving = texts(
-    and(
-      eq(text.code, sql.placeholder('code')),
-      eq(text.eraseTokenHash, sql.placeholder('eraseTokenHash')),
-      gt(text.expiresAt, now),
-    ),
+    and(isLiving, or(eq(text.eraseTokenHash, tokenHash), eq(text.receiveTokenHash, tokenHash))),
   )
+  const { body, seal, eraseTokenHash, writer } = placeholders(text)
+  const fillIn = db
+    .update(text)
+    .set({ body: sql`${body}`, seal: sql`${seal}`, eraseTokenHash: sql`${eraseTokenHash}`, writer: sql`${writer}` })
+    .where(and(isLiving, isNotNull(text.receiveTokenHash), eq(text.body, '')))
+    .returning({ code: text.code })
+    .prepare()
   const deleteExpired = texts(and(eq(text.code, sql.placeholder('code')), lte(text.expiresAt, now)))
   const deleteNextExpired = texts(
     sql`rowid = (SELECT rowid FROM ${text} WHERE ${lte(text.expiresAt, now)} ORDER BY ${text.expiresAt} LIMIT 1)`,
+  )
+  const addReceipt = db
+    .insert(receipt)
+    .values(placeholders(receipt))
+    .onConflictDoUpdate({
+      target: receipt.eraseTokenHash,
+      set: {
+        loads: sql`${receipt.loads} + excluded.loads`,
+        lastLoadedAt: sql`coalesce(max(${receipt.lastLoadedAt}, excluded.last_loaded_at), excluded.last_loaded_at, ${receipt.lastLoadedAt})`,
+      },
+    })
+    .prepare()
+  const findReceipt = db
+    .select()
+    .from(receipt)
+    .where(and(eq(receipt.eraseTokenHash, eraseTokenHash), gt(receipt.expiresAt, now)))
+    .prepare()
+  const lastNotKept = `SELECT expires_at AS n FROM receipt ORDER BY expires_at DESC LIMIT 1 OFFSET ${KEPT_RECEIPTS}`
+  const deleteReceipts = sqlite.query(
+    `DELETE FROM receipt WHERE rowid IN (
+      SELECT rowid FROM receipt WHERE expires_at <= $upTo ORDER BY expires_at LIMIT ${RECEIPTS_AT_ONCE})`,
   )
   const returnCode = db.insert(code).values(placeholders(code)).prepare()
   const countResting = sqlite.query<{ n: number }, { now: number }>(
@@ -111,13 +161,23 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     return damage.watch(() => searchText(code))
   }
 
-  /** Deletes texts and returns their codes to the pool, in one transaction. Returns how many there were. */
-  async function release(deleteTexts: () => ReturnType<typeof deleteLiving.all>, now: number): Promise<number> {
+  /**
+   * Deletes texts and returns their codes to the pool, in one transaction. Returns how many there were.
+   * @param loads what a receipt is to say of each; without it none is written
+   */
+  async function release(
+    deleteTexts: () => ReturnType<typeof deleteLiving.all>,
+    now: number,
+    loads?: Pick<Receipt, 'loads' | 'lastLoadedAt'>,
+  ): Promise<number> {
     await stored.measured()
     const restsUntil = now + codeRestSeconds * 1000
     const deleted = await commit(() => {
       const deleted = deleteTexts()
-      for (const { code } of deleted) returnCode.run({ code, restsUntil } satisfies typeof schema.code.$inferSelect)
+      for (const { code, bytes, eraseTokenHash, expiresAt } of deleted) {
+        returnCode.run({ code, restsUntil } satisfies typeof schema.code.$inferSelect)
+        if (loads && bytes > 0) addReceipt.run({ eraseTokenHash, expiresAt, ...loads } satisfies Receipt)
+      }
       return deleted
     })
     if (deleted.length === 0) return 0
@@ -125,6 +185,23 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     noCodesUntil = Math.min(noCodesUntil, restsUntil)
     remains.textsWereDeleted()
     return deleted.length
+  }
+
+  const receipts = createReceipts(
+    async (counted) => {
+      for (let at = 0; at < counted.length; at += RECEIPTS_AT_ONCE) {
+        await commit(() => {
+          for (const receipt of counted.slice(at, at + RECEIPTS_AT_ONCE)) addReceipt.run(receipt)
+        })
+      }
+    },
+    (eraseTokenHash, now) => damage.watch(() => findReceipt.get({ eraseTokenHash, now })),
+  )
+
+  /** Deletes the receipts that are over, or too many, in turns between which requests are answered. */
+  async function sweepReceipts(now: number) {
+    const upTo = Math.max(now, count(lastNotKept))
+    while ((await commit(() => deleteReceipts.run({ upTo }).changes)) > 0) {}
   }
 
   /** Takes a random free code out of the pool: the first at or after a random one, beginning anew at the end. */
@@ -144,7 +221,9 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     async write(added, now) {
       damage.refuse()
       await stored.measured()
-      const counted = { writer: added.writer, bytes: Buffer.byteLength(added.body) }
+      const isReceiving = added.receiveTokenHash !== null
+      if (isReceiving && stored.known.receiving >= room.receiving) throw tooManyWait()
+      const counted = { writer: added.writer, bytes: Buffer.byteLength(added.body), isReceiving }
       const lack = lackOf(room, stored.with(counted), { ...counted, lifetime: added.expiresAt - now })
       if (lack) throw noRoom(lack)
       stored.add(counted) // Before it is there, so that of many at once no more are admitted than have room.
@@ -174,10 +253,31 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
       })
     },
 
-    async erase(code, eraseTokenHash, now) {
+    async fill(code, { body, seal, eraseTokenHash, writer }, now) {
       damage.refuse()
-      return (await release(() => deleteLiving.all({ code, eraseTokenHash, now }), now)) > 0
+      await stored.measured()
+      const counted = { writer, bytes: Buffer.byteLength(body), isReceiving: true }
+      // It takes the place of one that is there, however many there are.
+      const lack = lackOf(room, { ...stored.with(counted), texts: 0 }, { ...counted, lifetime: 0 })
+      if (lack) throw noRoom(lack)
+      stored.add(counted)
+      let filled: unknown
+      try {
+        filled = await commit(() => fillIn.get({ code, now, body, seal, eraseTokenHash, writer }))
+      } finally {
+        stored.remove(filled ? { writer: null, bytes: 0, isReceiving: true } : counted)
+      }
+      return filled !== undefined
     },
+
+    async erase(code, tokenHash, now, loads = 0) {
+      damage.refuse()
+      const lastLoadedAt = loads > 0 ? now : null
+      return (await release(() => deleteLiving.all({ code, tokenHash, now }), now, { loads, lastLoadedAt })) > 0
+    },
+
+    countLoad: receipts.countLoad,
+    receipt: receipts.receipt,
 
     /** Also clears the remains of deleted texts from the file. */
     async sweep(now) {
@@ -195,6 +295,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
           return deleted
         }, now)
       }
+      await sweepReceipts(now)
       await remains.clear().catch((error) => {
         throw damage.explain(error)
       })
@@ -210,9 +311,10 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
       await stored.measured()
       return { ...stored.known, resting: damage.watch(() => countResting.get({ now })?.n ?? 0) }
     },
-    known: () => ({ ...stored.known }),
+    known: () => ({ texts: stored.known.texts, bytes: stored.known.bytes }),
 
     async close() {
+      await receipts.store().catch(() => {})
       await new Promise(setImmediate)
       sqlite.close()
       unlock()

@@ -7,20 +7,26 @@ import type { Damage } from './damage.ts'
 interface Counted {
   writer: number | null
   bytes: number
+  /** Whether somebody waits for it. */
+  isReceiving: boolean
 }
 
 export function createStored(sqlite: Database, damage: Damage) {
-  const measureNext = sqlite.query<Counted & { id: number }, { after: number }>(
+  const measureNext = sqlite.query<Omit<Counted, 'isReceiving'> & { id: number }, { after: number }>(
     'SELECT rowid AS id, writer, octet_length(body) AS bytes FROM text WHERE rowid > $after ORDER BY rowid LIMIT 1000',
   )
-  const known = { texts: 0, bytes: 0 }
+  const countReceiving = sqlite.query<{ n: number }, []>(
+    'SELECT count(*) AS n FROM text WHERE receive_token_hash IS NOT NULL',
+  )
+  const known = { texts: 0, bytes: 0, receiving: 0 }
   /** Of the writers that have a text: 65,536 at the most. */
   const bytesOfWriters = new Map<number, number>()
   let measuring: Promise<void> | undefined
 
-  function add({ writer, bytes }: Counted, times: 1 | -1) {
+  function add({ writer, bytes, isReceiving }: Counted, times: 1 | -1) {
     known.texts += times
     known.bytes += times * bytes
+    if (isReceiving) known.receiving += times
     if (writer === null) return
     const all = (bytesOfWriters.get(writer) ?? 0) + times * bytes
     if (all > 0) bytesOfWriters.set(writer, all)
@@ -28,13 +34,13 @@ export function createStored(sqlite: Database, damage: Damage) {
   }
 
   async function measure() {
-    Object.assign(known, { texts: 0, bytes: 0 })
+    Object.assign(known, { texts: 0, bytes: 0, receiving: countReceiving.get()?.n ?? 0 })
     bytesOfWriters.clear()
     for (let after = Number.MIN_SAFE_INTEGER; ; await new Promise(setImmediate)) {
       const end = performance.now() + TURN
       do {
         const next = measureNext.all({ after })
-        for (const text of next) add(text, 1)
+        for (const text of next) add({ ...text, isReceiving: false }, 1)
         const last = next.at(-1)
         if (!last) return
         after = last.id

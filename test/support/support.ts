@@ -166,6 +166,8 @@ export const text = (body: string, more: Partial<NewText> = {}): NewText => ({
   eraseTokenHash: hash(body),
   expiresAt: T + 60_000,
   writer: null,
+  receiveTokenHash: null,
+  publicKey: null,
   ...more,
 })
 

@@ -1,7 +1,7 @@
 /** Every migration of a PostgreSQL database in its order: named as those of SQLite, the way down written by hand. */
 import { type Listed, withSql } from '../../migrate.ts'
 import { readSqlFiles } from '../../migrations/files.ts' with { type: 'macro' }
-import { everything, sealed, writers } from '../../migrations/index.ts'
+import { everything, received, sealed, writers } from '../../migrations/index.ts'
 
 const list: Listed[] = [
   { name: '0000_create_code_and_text', losses: everything },
@@ -12,6 +12,7 @@ const list: Listed[] = [
   { name: '0002_index_resting_codes' },
   { name: '0003_count_writers', losses: writers },
   { name: '0004_seal', losses: sealed },
+  { name: '0005_receive', losses: received },
 ]
 
 export const migrations = withSql(list, readSqlFiles('postgres/migrations'))
