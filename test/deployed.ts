@@ -2,18 +2,21 @@
  * `bun run test:deployed`: what is put on servers, for real, in some minutes: the image built and run, the recipe of
  * OPERATING.md typed into a Debian that boots. Needs root.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import {
+  chmodSync,
   chownSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { freePorts, type ReverseProxy } from './support/caddy.ts'
 import {
   boot,
   type Containers,
@@ -24,16 +27,33 @@ import {
   say,
 } from './support/debian.ts'
 import { poll } from './support/poll.ts'
-import { root, temporaryPath } from './support/support.ts'
+import { load, post, start, stopAll, write } from './support/processes.ts'
+import { PROXIES } from './support/proxies.ts'
+import { filledDatabase, root, run as runCommand, temporaryPath } from './support/support.ts'
 
 if (process.getuid?.() !== 0) throw new Error('This needs root: it boots a machine and runs containers.')
 if (missingTools.length > 0) throw new Error(`First: apt-get install ${missingTools.join(' ')}`)
 
+setDefaultTimeout(600_000)
+
 const read = (file: string) => readFileSync(join(root, file), 'utf8')
+
+/** What PostgreSQL's own image does with the variables that it takes. */
+const POSTGRES = `chown postgres /var/lib/postgresql/data && exec setpriv --reuid=postgres --regid=postgres --clear-groups sh -c '
+  [ -d $PGDATA ] || {
+    echo $POSTGRES_PASSWORD > /tmp/password
+    initdb --username=$POSTGRES_USER --pwfile=/tmp/password --auth=scram-sha-256
+    echo host all all all scram-sha-256 >> $PGDATA/pg_hba.conf
+    echo CREATE DATABASE $POSTGRES_DB | postgres --single postgres
+  }
+  exec postgres -c listen_addresses=*'`
 
 /** A minute to lay down: the next run takes what this one leaves where `DEBIAN` says. */
 const debian = Bun.env.DEBIAN ?? temporaryPath('debian')
 beforeAll(() => (existsSync(debian) ? undefined : installDebian(debian)))
+
+/** A Caddyfile by which Caddy gives itself the certificates: without DNS no authority of others does. */
+const withOwnAuthority = (caddyfile: string) => caddyfile.replace('{\n', '{\n\tlocal_certs\n\tskip_install_trust\n')
 
 /** The lines of the nth block that a shell reads under a heading of OPERATING.md. */
 function recipe(heading: string, nth = 0): string {
@@ -46,27 +66,45 @@ function recipe(heading: string, nth = 0): string {
   return block
 }
 
+const IMAGE = 'localhost/extextcloud'
+let containers: Containers
+const podman = (...args: string[]) => containers.podman(...args)
+
+/** The image, and what stands in for those that it and the compose files name. */
+beforeAll(async () => {
+  containers = await containersIn(temporaryPath('containers'))
+  const context = temporaryPath('context')
+  mkdirSync(context)
+  copyFileSync(process.execPath, join(context, 'bun'))
+  // By which this machine reaches the registry of packages.
+  copyFileSync(Bun.env.NODE_EXTRA_CA_CERTS ?? '/etc/ssl/certs/ca-certificates.crt', join(context, 'certificates.pem'))
+  const [bun = '', slim = ''] = [...read('Dockerfile').matchAll(/^FROM (\S+:\S+)/gm)].map(([, base]) => base ?? '')
+  await containers.build(`docker.io/library/${slim}`, 'FROM scratch\nCOPY . /\n', debian)
+  const standIns: Record<string, string[]> = {
+    [`docker.io/${bun}`]: [
+      'COPY bun /usr/local/bin/bun',
+      'RUN ln -s bun /usr/local/bin/node',
+      'COPY certificates.pem /',
+      'ENV NODE_EXTRA_CA_CERTS=/certificates.pem',
+    ],
+    'docker.io/library/caddy:2': [
+      'ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data',
+      'CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]',
+    ],
+    'docker.io/library/postgres:15': [
+      'RUN apt-get update && apt-get install --no-install-recommends postgresql-15',
+      'VOLUME /var/lib/postgresql/data',
+      'ENV PATH=/usr/lib/postgresql/15/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data/inside',
+      `CMD ["sh", "-c", ${JSON.stringify(POSTGRES)}]`,
+    ],
+  }
+  for (const [name, lines] of Object.entries(standIns))
+    await containers.build(name, [`FROM docker.io/library/${slim}`, ...lines, ''].join('\n'), context)
+  await containers.build(IMAGE, read('Dockerfile'), root)
+})
+afterAll(() => containers?.remove())
+
 describe('the image', () => {
-  const IMAGE = 'localhost/extextcloud'
-  let containers: Containers
-  const podman = (...args: string[]) => containers.podman(...args)
-
-  beforeAll(async () => {
-    containers = await containersIn(temporaryPath('containers'))
-    // Bun as its own image has it, and the certificates by which this machine reaches the registry of packages.
-    const bun = temporaryPath('bun')
-    mkdirSync(bun)
-    copyFileSync(process.execPath, join(bun, 'bun'))
-    copyFileSync(Bun.env.NODE_EXTRA_CA_CERTS ?? '/etc/ssl/certs/ca-certificates.crt', join(bun, 'certificates.pem'))
-    const [build = '', slim = ''] = [...read('Dockerfile').matchAll(/^FROM (\S+:\S+)/gm)].map(([, base]) => base ?? '')
-    await containers.build(`docker.io/library/${slim}`, 'FROM scratch\nCOPY . /\n', debian)
-    const standIn = `FROM docker.io/library/${slim}\nCOPY bun /usr/local/bin/bun\nRUN ln -s bun /usr/local/bin/node\n`
-    const certificates = 'COPY certificates.pem /\nENV NODE_EXTRA_CA_CERTS=/certificates.pem\n'
-    await containers.build(`docker.io/${build}`, standIn + certificates, bun)
-    await containers.build(IMAGE, read('Dockerfile'), root)
-  })
-  afterAll(() => containers?.remove())
-
   /** Starts a container; returns its id and address once it answers. */
   async function run(...options: string[]) {
     const id =
@@ -149,6 +187,59 @@ describe('the image', () => {
   })
 })
 
+describe('the compose files', () => {
+  const project = temporaryPath('project')
+  const WWW = 'www.texts.test'
+  let https = 0
+
+  const compose = (...args: string[]) =>
+    say(['podman-compose', ...args], {
+      cwd: project,
+      env: { ...containers.env, DOMAIN: 'texts.test', POSTGRES_PASSWORD: 'secret' },
+    })
+
+  const curl = (path: string, ...args: string[]) =>
+    say(['curl', '-sk', '--resolve', `${WWW}:${https}:127.0.0.1`, ...args, `https://${WWW}:${https}${path}`])
+
+  const isServed = () => poll('the service to answer', async () => (await curl('/health')).includes('ok'), 60_000)
+
+  beforeAll(async () => {
+    mkdirSync(project)
+    const [http, free] = await freePorts()
+    https = free
+    // But for ports that others may have, and certificates for which there is no DNS.
+    const ports = read('compose.yaml')
+      .replaceAll('"80:80', `"127.0.0.1:${http}:80`)
+      .replaceAll('"443:443', `"127.0.0.1:${https}:443`)
+    writeFileSync(join(project, 'compose.yaml'), ports)
+    copyFileSync(join(root, 'compose.postgres.yaml'), join(project, 'compose.postgres.yaml'))
+    writeFileSync(join(project, 'Caddyfile'), withOwnAuthority(read('Caddyfile')))
+  })
+
+  test('the service and Caddy come up, and keep the texts when they are made anew', async () => {
+    await compose('up', '--detach')
+    await isServed()
+    expect(await curl('/')).toContain('<title')
+    const code = await curl('/', '--data-binary', 'composed')
+    expect(await curl(`/${code}`)).toBe('composed')
+    await compose('down')
+    await compose('up', '--detach')
+    await isServed()
+    expect(await curl(`/${code}`)).toBe('composed')
+    await compose('down')
+  })
+
+  test('the second file puts PostgreSQL in the place of the SQLite file', async () => {
+    const files = ['--file', 'compose.yaml', '--file', 'compose.postgres.yaml']
+    await compose(...files, 'up', '--detach')
+    await isServed()
+    expect(await curl(`/${await curl('/', '--data-binary', 'in a database')}`)).toBe('in a database')
+    const [id = ''] = (await podman('ps', '--quiet', '--filter', 'ancestor=localhost/extextcloud')).split('\n')
+    expect(await podman('logs', id)).toContain('The data is in postgres://extextcloud')
+    await compose(...files, 'down')
+  })
+})
+
 describe('a server by the recipe', () => {
   const folder = temporaryPath('machine')
   let machine: Machine
@@ -174,8 +265,7 @@ describe('a server by the recipe', () => {
     copyFileSync(join(root, 'dist/extextcloud'), join(home, 'dist/extextcloud'))
     for (const file of new Bun.Glob('extextcloud*.{service,timer}').scanSync(root))
       copyFileSync(join(root, file), join(home, file))
-    // Without DNS no authority of others gives a certificate.
-    writeFileSync(join(home, 'Caddyfile'), read('Caddyfile').replace('{\n', '{\n\tlocal_certs\n\tskip_install_trust\n'))
+    writeFileSync(join(home, 'Caddyfile'), withOwnAuthority(read('Caddyfile')))
     machine = await boot(folder)
     await type(recipe('A server of your own'))
     await isBack()
@@ -243,4 +333,68 @@ describe('a server by the recipe', () => {
     expect(await load('aaaa')).toBe('plain 부엌')
     expect(await type('systemctl show -P NRestarts extextcloud')).toBe('0')
   })
+})
+
+test('Litestream, as db/README.md sets it up, loses nothing to a crash', async () => {
+  const home = temporaryPath('litestream')
+  mkdirSync(home)
+  const [path, replica, config] = [join(home, 'texts.db'), join(home, 'replica'), join(home, 'litestream.yml')]
+  const [, yaml = ''] = /^```yaml\n(dbs:.*?)^```$/ms.exec(read('db/README.md')) ?? []
+  const here = yaml.replace('/var/lib/extextcloud/extextcloud.db', path).replace(/url: \S+/, `path: ${replica}`)
+  writeFileSync(config, here)
+  // Its package forgets that it is a program.
+  const litestream = join(home, 'litestream')
+  copyFileSync(join(root, `node_modules/@flydotio/litestream-linux-${process.arch}/litestream`), litestream)
+  chmodSync(litestream, 0o755)
+
+  copyFileSync(await filledDatabase(), path)
+  const server = await start(path)
+  const replicating = Bun.spawn([litestream, 'replicate', '-config', config], { stdout: 'ignore', stderr: 'ignore' })
+  try {
+    await poll('Litestream to begin', async () => existsSync(replica))
+    const written = await post(server, 'write', { text: 'erased later' })
+    const { expiresAt: _, ...erased } = (await written.json()) as { code: string; expiresAt: string }
+    const code = await write(server, 'stays')
+    expect((await post(server, 'erase', erased)).status).toBe(204)
+    const restored = join(home, 'restored.db')
+    await poll('the replica to have it all', async () => {
+      rmSync(restored, { force: true })
+      await say([litestream, 'restore', '-config', config, '-o', restored, path])
+      return (await runCommand('db:status', restored)).join('\n').includes('texts       1, 5 bytes')
+    })
+    server.process.kill('SIGKILL')
+    const again = await start(restored)
+    expect(await load(again, code)).toBe('stays')
+    expect(await load(again, erased.code)).toBeUndefined()
+  } finally {
+    replicating.kill()
+    await stopAll()
+  }
+})
+
+test('no proxy cuts off who waits, in more than a minute of silence', async () => {
+  const server = await start(await filledDatabase(), { CLIENT_IP_HEADER: 'X-Forwarded-For' })
+  const proxies = await Promise.all(PROXIES.map((proxy) => proxy.start('texts.test', server.url)))
+  const waitLong = async (proxy: ReverseProxy) => {
+    const curl = ['curl', '-skN', ...proxy.resolve('www.texts.test')]
+    const json = ['-H', 'Content-Type: application/json', '-d']
+    const receiver = Bun.spawn([...curl, '-d', '', `${proxy.url}/receive`])
+    const lines = receiver.stdout.pipeThrough(new TextDecoderStream()).getReader()
+    const code = (await lines.read()).value?.trim()
+    const { receiveToken, ...lent } = JSON.parse(await say([...curl, ...json, '{}', `${proxy.url}/api/receive`]))
+    const awaited = JSON.stringify({ code: lent.code, receiveToken })
+    const begun = performance.now()
+    // Each takes 20 to 25 seconds.
+    while (performance.now() - begun < 61_000)
+      expect(await say([...curl, ...json, awaited, '-w', '%{http_code}', `${proxy.url}/api/receive/wait`])).toBe('204')
+    await say([...curl, '--data-binary', 'late', `${proxy.url}/${code}`])
+    expect((await lines.read()).value).toBe('late')
+    expect(await receiver.exited).toBe(0)
+  }
+  try {
+    await Promise.all(proxies.map(waitLong))
+  } finally {
+    await Promise.all(proxies.map((proxy) => proxy.stop()))
+    await stopAll()
+  }
 })

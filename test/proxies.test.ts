@@ -135,6 +135,20 @@ describe.each(PROXIES)('behind $name', ({ name, isMissing, start: startProxy, wa
     expect([refused.status, refused.body]).toEqual([413, expect.stringContaining('1,048,576 bytes')])
   })
 
+  test.each([
+    ['over HTTP/2', []],
+    ['over HTTP/1.1', ['--http1.1']],
+    ['compressed', ['--compressed']],
+  ])('who receives %s sees the code at once, and the text when it comes', async (_, how) => {
+    const curlIt = ['curl', '-skN', ...proxy.resolve(WWW), ...how, '-d', '', at('/receive')]
+    const lines = Bun.spawn(curlIt).stdout.pipeThrough(new TextDecoderStream()).getReader()
+    const code = (await lines.read()).value?.trim()
+    expect(code).toMatch(/^[A-Za-z]{4}$/)
+    expect((await curl('--data-binary', 'there it is', at(`/${code}`))).status).toBe(201)
+    expect((await lines.read()).value).toBe('there it is')
+    expect((await lines.read()).done).toBeTrue()
+  })
+
   test('the logs hold no code, no query and no address, and the server’s log has the request id', async () => {
     const lines = () => readFileSync(proxy.log, 'utf8').trim().split('\n')
     const before = lines().length
