@@ -1,4 +1,4 @@
-# The service as one executable on a bare Debian. The data is in /data: give it a volume.
+# The service as one executable, on what it needs of Debian and nothing else. The data is in /data: give it a volume.
 FROM oven/bun:1.4.5-debian AS build
 WORKDIR /build
 COPY package.json bun.lock ./
@@ -8,10 +8,17 @@ COPY db db
 COPY extension extension
 RUN bun build.ts executable
 
-FROM debian:12.12-slim
-RUN useradd --system --uid 10001 --no-create-home extextcloud && install -d -o extextcloud -m 0700 /data
+# That is the C library, and the four programs that the entry point calls.
+FROM debian:12.12-slim AS parts
 COPY --from=build /build/dist/extextcloud /usr/local/bin/extextcloud
-ENV DATABASE_URL=/data/extextcloud.db PORT=3000
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin extextcloud && mkdir /parts && \
+    ldd $(which sh chown id setpriv extextcloud) | grep -o '/[^ :]*' | sort -u | \
+      xargs cp --parents --dereference -t /parts /etc/passwd /etc/group /etc/nsswitch.conf /etc/os-release && \
+    ln -s usr/bin /parts/bin && install -d -m 1777 /parts/tmp && install -d -o extextcloud -m 0700 /parts/data
+
+FROM scratch
+COPY --from=parts /parts /
+ENV PATH=/usr/local/bin:/usr/bin:/bin DATABASE_URL=/data/extextcloud.db PORT=3000
 VOLUME /data
 EXPOSE 3000
 STOPSIGNAL SIGTERM

