@@ -342,6 +342,8 @@ describe.skipIf(isMissing)('several machines', () => {
     expect((await run('db:status', url)).slice(2)).toEqual([
       'texts       1, 4 bytes; 0 expired and not yet swept',
       'codes       7,311,615 in the pool; 0 of them at rest',
+      'receiving   0 codes wait for a text; 0 texts wait to be fetched',
+      'receipts    0',
     ])
     await toEmptyPool()
     expect((await run('db:downgrade', url))[0]).toContain('this will be lost: texts (1)')
