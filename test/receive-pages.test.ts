@@ -254,6 +254,16 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await loadedText(page)).toBe(TEXT)
   })
 
+  test('a tab that the browser has put to sleep shows the text when it is woken', async () => {
+    const page = (await pageOf('page', chromium())) as ChromiumPage
+    const code = await receive(page)
+    const session = await page.puppet.createCDPSession()
+    await session.send('Page.setWebLifecycleState', { state: 'frozen' })
+    expect((await curl(code, TEXT)).status).toBe(201)
+    await session.send('Page.setWebLifecycleState', { state: 'active' })
+    expect(await loadedText(page)).toBe(TEXT)
+  })
+
   test('whoever waits no more says so, and nobody can write to the code', async () => {
     const page = await pageOf('page', chromium())
     const code = await receive(page)
