@@ -413,7 +413,7 @@ async function loaded(
   text: string,
   { once, expiresAt }: { once: boolean; expiresAt: string },
 ) {
-  if (once) await forget({ server, code })
+  if (once) await hear((lent) => isSame(lent, { server, code }), { loadedAt: now(), isGone: true })
   return { code, text, once, expiresAt: Date.parse(expiresAt) }
 }
 
@@ -448,10 +448,12 @@ export async function askReceipt({ server, code, eraseToken, receipt }: Lent) {
     isGone: state === 'gone',
   }
   if (state === 'waiting' || (heard.isGone === receipt?.isGone && heard.loadedAt === receipt.loadedAt)) return
-  await changeHistory((lents) =>
-    lents.map((lent) => (lent.eraseToken === eraseToken ? { ...lent, receipt: heard } : lent)),
-  )
+  await hear((lent) => lent.eraseToken === eraseToken, heard)
 }
+
+/** Remembers what has become of a text. */
+const hear = (isMeant: (lent: Lent) => boolean, receipt: Receipt) =>
+  changeHistory((lents) => lents.map((lent) => (isMeant(lent) ? { ...lent, receipt } : lent)))
 
 /** What was written here and is not over yet, newest first. */
 export async function history(): Promise<Lent[]> {
@@ -467,8 +469,14 @@ export async function history(): Promise<Lent[]> {
 /** Tells by a `change` that a text was written or erased. */
 export const historyChanged = new EventTarget()
 
-const forget = ({ server, code }: { server: string; code: string }) =>
-  changeHistory((lents) => lents.filter((lent) => lent.code !== code || lent.server !== server))
+interface Place {
+  server: string
+  code: string
+}
+
+const isSame = (one: Place, other: Place) => one.code === other.code && one.server === other.server
+
+const forget = (place: Place) => changeHistory((lents) => lents.filter((lent) => !isSame(lent, place)))
 
 async function changeHistory(change: (lents: Lent[]) => Lent[], memory = kept) {
   await replaceHistory(change, memory)

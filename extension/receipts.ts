@@ -10,7 +10,7 @@ const YIELD = 8
 const EACH = 2500
 /** Milliseconds between two questions while nobody sees the page. */
 const UNSEEN = 60_000
-/** Milliseconds to leave a server alone that does not answer. */
+/** Milliseconds to leave a text alone whose server does not answer: the others may lie elsewhere. */
 const REST = 15_000
 
 /** When each text was asked about, by its erase token: milliseconds of this page. */
@@ -43,7 +43,8 @@ async function askNext(): Promise<number> {
   } catch (thrown) {
     const { reason, details } = Problem.of(thrown)
     if (reason === 'too_many_requests') step = Math.min(YIELD * step, UNSEEN)
-    return (details.retryAfter ?? 0) * 1000 || REST
+    asked.set(next.eraseToken, performance.now() + REST)
+    return (details.retryAfter ?? 0) * 1000
   }
 }
 

@@ -94,8 +94,7 @@ export function addressTo(code: string | undefined, isNamed = false) {
   address = code === undefined ? undefined : { code }
   void draft.set('to', code)
   if (code) showInstead(undefined)
-  toCode.value = ''
-  toCode.hidden = true
+  closeToCode()
   element('to-seal').hidden = true
   showAddress()
   if (isNamed) void showReceiver()
@@ -150,7 +149,8 @@ toCode.oninput = () => {
   addressTo(code, true)
   writeText.focus()
 }
-toCode.onblur = () => {
+toCode.onblur = closeToCode
+function closeToCode() {
   toCode.hidden = true
   toCode.value = ''
   button('to-open').hidden = false
@@ -159,8 +159,9 @@ toCode.onkeydown = (event) => {
   // Neither sends the text, nor closes the popup.
   if (event.key !== 'Enter' && event.key !== 'Escape') return
   event.preventDefault()
-  if (event.key === 'Escape') button('to-open').focus()
-  else complain('codeIncomplete')
+  if (event.key === 'Enter') return complain('codeIncomplete')
+  closeToCode()
+  button('to-open').focus()
 }
 button('to-drop').onclick = () => {
   addressTo(undefined)
@@ -205,6 +206,7 @@ export function insertText(text: string) {
   writeText.focus()
   setText(value.slice(0, selectionStart) + text + value.slice(selectionEnd))
   writeText.selectionStart = writeText.selectionEnd = selectionStart + text.length
+  void showReceiver()
 }
 
 /** Takes a paste that nothing else wants. In the box itself only a long one, which browsers insert slowly. */

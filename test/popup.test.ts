@@ -278,8 +278,14 @@ for (const [kind, home, opener] of [
         await isReady(other)
         await other.until('the list', (code) => document.querySelector(`li[data-code=${code}]`) !== null, code)
         expect(await load(other, code)).toBe('for once')
-        await page.seesNo(`li[data-code=${code}]`)
+        await page.says('#written-left', /^gone$/)
+        await page.says('#written-receipt', /^loaded/)
+        await page.click('#erase')
+        await page.says('#erase', /Really/)
+        await page.until('more than a double click', (pressed) => Date.now() - pressed > 700, Date.now())
+        await page.click('#erase')
         await page.seesNo('#written-code')
+        await other.until('it to go', (code) => document.querySelector(`li[data-code=${code}]`) === null, code)
       })
 
       test('a password that was lost with the page is asked for again, before anything is sent', async () => {

@@ -254,6 +254,16 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await loadedText(page)).toBe(TEXT)
   })
 
+  test('a tab that the browser has put to sleep shows the text when it is woken', async () => {
+    const page = (await pageOf('page', chromium())) as ChromiumPage
+    const code = await receive(page)
+    const session = await page.puppet.createCDPSession()
+    await session.send('Page.setWebLifecycleState', { state: 'frozen' })
+    expect((await curl(code, TEXT)).status).toBe(201)
+    await session.send('Page.setWebLifecycleState', { state: 'active' })
+    expect(await loadedText(page)).toBe(TEXT)
+  })
+
   test('whoever waits no more says so, and nobody can write to the code', async () => {
     const page = await pageOf('page', chromium())
     const code = await receive(page)
@@ -298,6 +308,41 @@ describeIn(CHROMIUM, (chromium) => {
     await page.sees('#to-row')
     await send(page, 'found by chance')
     expect(await server.awaitText(code, receiveToken)).toBe('found by chance')
+  })
+
+  test('the keyboard alone receives, cancels, and writes to a code', async () => {
+    const page = await pageOf('page', chromium())
+    const focused = () => page.evaluate(() => document.activeElement?.id)
+    const focus = (id: string) => page.evaluate((id) => document.getElementById(id)?.focus(), id)
+    await focus('receive-start')
+    await page.press('Enter')
+    await receivingCode(page)
+    expect(await focused()).toBe('receive-copy')
+    await page.press('Shift', 'Tab')
+    await page.press('Shift', 'Tab')
+    await page.press('Shift', 'Tab')
+    expect(await focused()).toBe('receive-cancel')
+    await page.press('Enter')
+    await tells(page, 'receiveCancelled')
+    expect(await focused()).toBe('receive-start')
+
+    const { code, receiveToken } = await server.receive()
+    await focus('to-open')
+    await page.press('Enter')
+    expect(await focused()).toBe('to-code')
+    await page.press('Escape')
+    expect(await focused()).toBe('to-open')
+    await page.press('Enter')
+    await page.type(code.slice(0, 2))
+    await page.press('Enter')
+    await tells(page, 'codeIncomplete')
+    await page.type(code.slice(2))
+    expect(await focused()).toBe('write-text')
+    await page.type('by keys')
+    await page.press('Control', 'Enter')
+    await writtenCode(page)
+    expect(await focused()).toBe('write-another')
+    expect(await server.awaitText(code, receiveToken)).toBe('by keys')
   })
 
   test('a link to letters that nobody waits under any more says so as soon as a text is typed, which stays', async () => {
