@@ -1,7 +1,7 @@
 /**
  * Bundles `extension/` into the page that the server carries in itself. By `bun run build` it makes all that is given
- * away: the server as one executable, and the extension for each browser. `bun run build linux-x64 linux-arm64` makes
- * executables for other machines, and no more than what is named.
+ * away: the server as one executable, and the extension for each browser. `bun run build extension` makes the latter
+ * alone, `bun run build linux-x64 linux-arm64` executables for other machines: no more than what is named.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -111,6 +111,9 @@ function pageFile(path: string, name: string, content: string | Buffer): PageFil
   }
 }
 
+/** The server that the extension is made for, unless another is named. */
+export const SERVER = 'https://www.extextcloud.com'
+
 /** What the two browsers disagree on. */
 const BROWSERS = {
   chromium: {
@@ -124,24 +127,27 @@ const BROWSERS = {
       gecko: {
         id: 'extextcloud@extextcloud.com',
         strict_min_version: '142.0',
-        data_collection_permissions: { required: ['none'] },
+        // The text that a person sends may be what he selected in a page.
+        data_collection_permissions: { required: ['websiteContent'] },
       },
+      gecko_android: { strict_min_version: '142.0' },
     },
     permissions: [],
   },
 }
 
-/** Builds the extension for one browser into `out` and `out.zip`. The same source makes the same bytes, in every checkout that it is run from. */
+/** Builds the extension for one browser into `out` and `out.zip`. The same source makes the same bytes, in every checkout that it is run from. Returns what is in it, as the bundler tells it. */
 export async function buildExtension(browser: keyof typeof BROWSERS, out: string, server: string) {
   await rm(out, { recursive: true, force: true })
   const pages = ['popup.html', 'options.html', ...(browser === 'chromium' ? ['offscreen.html'] : [])]
-  await Bun.build({
+  const { metafile } = await Bun.build({
     entrypoints: [...pages, 'background.ts', 'argon2.ts'].map((name) => join(SOURCE, name)),
     outdir: out,
     naming: '[name].[ext]',
     external: ['/assets/*'],
     define: { SERVER_URL: JSON.stringify(server), BROWSER: JSON.stringify(browser) },
     minify: { syntax: true },
+    metafile: true,
   })
   const { permissions, ...ofBrowser } = BROWSERS[browser]
   const extension = {
@@ -168,21 +174,22 @@ export async function buildExtension(browser: keyof typeof BROWSERS, out: string
   const { zipSync } = await import('fflate')
   // The earliest time that a zip can tell.
   await writeFile(`${out}.zip`, zipSync(Object.fromEntries(contents), { level: 9, mtime: new Date(1980, 0, 1) }))
+  return metafile as Bun.BuildMetafile
 }
 
-/** Compiles the server into one executable, page and migrations inside: for this machine, or for a target such as `linux-arm64`. */
-async function buildExecutable(target?: string) {
-  const outfile = join(import.meta.dir, 'dist', target ? `extextcloud-${target}` : 'extextcloud')
-  await Bun.build({
+/** Compiles the server into one executable, page and migrations inside: for this machine, or for a target such as `linux-arm64`. Returns what is in it, as the bundler tells it. */
+export async function buildExecutable(outfile: string, target?: string) {
+  const { metafile } = await Bun.build({
     entrypoints: [join(import.meta.dir, 'index.ts')],
     compile: { outfile, ...(target && { target: `bun-${target}` as Bun.Build.CompileTarget }) },
     minify: true,
+    metafile: true,
   })
-  console.log(relative('.', outfile))
+  return metafile as Bun.BuildMetafile
 }
 
 async function buildExtensions() {
-  const server = new URL(process.env.SERVER_URL || 'https://www.extextcloud.com').origin
+  const server = new URL(process.env.SERVER_URL || SERVER).origin
   for (const browser of ['chromium', 'firefox'] as const) {
     const out = join(import.meta.dir, 'dist/extension', browser)
     await buildExtension(browser, out, server)
@@ -191,7 +198,14 @@ async function buildExtensions() {
 }
 
 if (import.meta.main) {
-  const targets = process.argv.slice(2)
-  if (targets.length === 0) await Promise.all([buildExecutable(), buildExtensions()])
-  for (const target of targets) await buildExecutable(target === 'executable' ? undefined : target)
+  const named = process.argv.slice(2)
+  for (const target of named.length > 0 ? named : ['executable', 'extension']) {
+    if (target === 'extension') await buildExtensions()
+    else {
+      const isHere = target === 'executable'
+      const outfile = join(import.meta.dir, 'dist', isHere ? 'extextcloud' : `extextcloud-${target}`)
+      await buildExecutable(outfile, isHere ? undefined : target)
+      console.log(relative('.', outfile))
+    }
+  }
 }

@@ -8,6 +8,9 @@ import type { SealError, SealReason } from './seal.ts'
 
 export const isExtension = location.protocol.endsWith('-extension:')
 
+/** Whether what is open is a small popup. Firefox for Android, which has no windows, fills the screen with it. */
+export const isPopup = isExtension && 'windows' in chrome
+
 /** What `build.ts` writes here: which build this is, and the server that the extension was made for. */
 declare const BROWSER: 'chromium' | 'firefox' | 'page'
 declare const SERVER_URL: string
@@ -108,10 +111,12 @@ export interface Memories {
 }
 
 /** Whether this popup is that of a private window. The browser itself forgets what a page kept there. */
-const isPrivate =
-  isExtension && location.pathname === '/popup.html'
-    ? chrome.windows.getCurrent().then(({ incognito }) => incognito)
-    : Promise.resolve(false)
+const isPrivate = isExtension && location.pathname === '/popup.html' ? isPrivateHere() : Promise.resolve(false)
+
+async function isPrivateHere() {
+  // What Firefox for Android knows, Chromium does not: there one extension serves both kinds of windows.
+  return isPopup ? (await chrome.windows.getCurrent()).incognito : chrome.extension.inIncognitoContext
+}
 
 export const { kept, draft } = isExtension ? memoriesOf(isPrivate) : pageMemories()
 
@@ -430,10 +435,10 @@ export async function isOver({ expiresAt, server }: { expiresAt: number; server?
   return isTimeKnown() && expiresAt <= now()
 }
 
-/** The keys that open the popup, if there are any. */
+/** The keys that open the popup: empty where a person took them away, undefined on a phone, which has none. */
 export async function shortcutOf(): Promise<string | undefined> {
-  const commands = await chrome.commands.getAll()
-  return commands.find(({ name }) => name === '_execute_action')?.shortcut
+  const commands = await chrome.commands?.getAll()
+  return commands?.find(({ name }) => name === '_execute_action')?.shortcut
 }
 
 /** Whether an extextcloud server answers at `server`. */

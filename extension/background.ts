@@ -63,19 +63,22 @@ async function showBadge(code: string) {
   void refreshBadge()
 }
 
-chrome.windows.onRemoved.addListener(async () => {
-  const windows = await chrome.windows.getAll()
-  if (!windows.some(({ incognito }) => incognito)) await forgetPrivate()
+// Firefox for Android has tabs alone, and no context menu.
+const places = chrome.windows ?? chrome.tabs
+places.onRemoved.addListener(async (gone) => {
+  const stay = (await chrome.tabs.query({})).filter(({ id, windowId }) => gone !== (chrome.windows ? windowId : id))
+  if (!stay.some(({ incognito }) => incognito)) await forgetPrivate()
 })
 
 async function createMenu() {
+  if (!chrome.contextMenus) return
   await speak(await kept.get('language'))
   await chrome.contextMenus.removeAll()
   chrome.contextMenus.create({ id: SEND, contexts: ['selection'], title: message('sendSelection') })
   chrome.contextMenus.create({ id: LOAD, contexts: ['editable'], title: message('loadIntoField') })
 }
 
-chrome.contextMenus.onClicked.addListener(({ menuItemId, selectionText = '', frameId = 0 }, tab) => {
+chrome.contextMenus?.onClicked.addListener(({ menuItemId, selectionText = '', frameId = 0 }, tab) => {
   const field = { tabId: tab?.id ?? -1, frameId, askedAt: Date.now() }
   if (menuItemId === SEND) void awake(() => sendSelection(field, selectionText, tab?.incognito))
   if (menuItemId === LOAD) askForCode(field)

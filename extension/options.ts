@@ -1,6 +1,7 @@
 /** The extension's options: another server, how long texts are kept, the language. Each is saved when it is chosen. */
 import { builtFor, DEFAULT_EXPIRY, isServer, keepWriteKey, kept, shortcutOf, writeKeyOf } from './api.ts'
 import { button, element, input } from './elements.ts'
+import { isExposed } from './exposed.ts'
 import type { Language } from './languages.ts'
 import { offerLanguages, say, speak, translate } from './messages.ts'
 import { busy, complain, tell } from './status.ts'
@@ -14,24 +15,27 @@ async function start() {
   const chosen = await kept.get('language')
   server.value = (await kept.get('server')) ?? ''
   server.placeholder = builtFor()
-  await showWriteKey()
+  await showServer()
   defaultExpiry.value = String((await kept.get('expiresIn')) ?? DEFAULT_EXPIRY)
   offerLanguages(language)
   language.value = chosen ?? ''
   say(element('server-hint'), 'serverHint', builtFor())
   const shortcut = await shortcutOf()
+  element('keys').hidden = shortcut === undefined
   if (shortcut) say(element('shortcut'), 'shortcut', shortcut)
   await speak(chosen)
   translate()
   document.documentElement.dataset.ready = ''
 }
 
-/** The key of one server is never shown, nor kept, for another. */
-async function showWriteKey() {
-  writeKey.value = (await writeKeyOf(typedServer() || builtFor())) ?? ''
+/** What there is to tell of the server that is typed. The key of one is never shown, nor kept, for another. */
+async function showServer() {
+  const origin = typedServer() || builtFor()
+  element('server-exposed').hidden = !isExposed(origin)
+  writeKey.value = (await writeKeyOf(origin)) ?? ''
 }
 
-server.oninput = showWriteKey
+server.oninput = showServer
 
 /** The origin that was typed, or nothing for the usual one; null if it is no web address. Close by, few servers have HTTPS. */
 function typedServer(): string | undefined | null {

@@ -1,5 +1,5 @@
 /** The popup and the web page: brings its tabs to life, in the person's language, as they were left. */
-import { draft, history, isExtension, kept, Problem, shortcutOf } from './api.ts'
+import { draft, history, isExtension, isPopup, kept, Problem, shortcutOf } from './api.ts'
 import { isCode } from './code.ts'
 import { button, element, input } from './elements.ts'
 import { showHistory, tickHistory } from './history.ts'
@@ -19,7 +19,7 @@ const language = element<HTMLSelectElement>('language')
 const PREVIEW = 1000
 
 async function start() {
-  document.documentElement.dataset.home = isExtension ? 'extension' : 'page'
+  document.documentElement.dataset.home = isPopup ? 'extension' : 'page'
   element('options').hidden = !isExtension
   offerLanguages(language)
   await speak(await kept.get('language'))

@@ -1,5 +1,5 @@
 /** Write and Load: beside each other where there is room, else behind tabs. On a first visit Load stands above Write. */
-import { draft, isExtension } from './api.ts'
+import { draft, isPopup } from './api.ts'
 import { element } from './elements.ts'
 import { openPanel } from './status.ts'
 
@@ -18,7 +18,7 @@ const wide = matchMedia('(min-width: 60rem)')
 let turnedTo: Side = 'write'
 let isFirstVisit = false
 
-const isBeside = () => !isExtension && wide.matches
+const isBeside = () => !isPopup && wide.matches
 
 /** Turns to a side: where there are tabs, to its own alone. */
 export function showTab(side: Side) {
@@ -100,7 +100,7 @@ document.addEventListener('keydown', (event) => {
   const { key, code, altKey, shiftKey, isComposing, defaultPrevented, target } = event
   const isShortcut = altKey && shiftKey && code === 'KeyL'
   // In a popup Escape closes it; in a choice it closes that.
-  const isEscape = key === 'Escape' && !isExtension && !(target instanceof HTMLSelectElement)
+  const isEscape = key === 'Escape' && !isPopup && !(target instanceof HTMLSelectElement)
   if (isComposing || defaultPrevented || !(isShortcut || isEscape)) return
   event.preventDefault()
   showTab(OTHER[turnedTo])

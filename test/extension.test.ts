@@ -1,24 +1,27 @@
 /** What only the extension does: its real popup, the context menu, the options, and what the builds are made of. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, existsSync, readdirSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import messages from '../extension/_locales/en/messages.json'
 import { LANGUAGES } from '../extension/languages.ts'
 import type { Browser, Kind, Page } from './support/browsers.ts'
 import { CHROMIUM, type Chromium } from './support/chromium.ts'
-import { FIREFOX, type FirefoxGlobals, FirefoxPopup } from './support/firefox.ts'
+import { FIREFOX, type Firefox, type FirefoxGlobals, FirefoxPopup } from './support/firefox.ts'
 import {
   askFor,
   builtExtension,
   describeIn,
   isReady,
+  load,
   loadedText,
   openExtension,
   tells,
+  write,
   writtenCode,
 } from './support/homes.ts'
 import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
+import { root, temporaryPath } from './support/support.ts'
 
 /** What the server too says to the extension. */
 const ANY_ORIGIN = { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' }
@@ -63,6 +66,23 @@ function optionsTests(browser: () => Browser) {
     await popup.type('to the other server', '#write-text')
     await popup.click('#write-submit')
     expect(await other.load(await writtenCode(popup))).toBe('to the other server')
+  })
+
+  test('the options warn of a server whose way is neither encrypted nor short, in every language', async () => {
+    const options = await openOptions()
+    await options.seesNo('#server-exposed')
+    for (const language of Object.keys(LANGUAGES)) {
+      await options.choose('#language-choice', language)
+      const messages = await Bun.file(join(root, 'extension/_locales', language, 'messages.json')).json()
+      await options.fill('#server', 'http://texts.example.com')
+      await options.until(
+        'the warning',
+        (warning) => document.querySelector('#server-exposed:not([hidden])')?.textContent === warning,
+        messages.serverExposed.message,
+      )
+      await options.fill('#server', 'texts.example.com')
+      await options.seesNo('#server-exposed')
+    }
   })
 
   test('the options take the write key of a server, and give it to no other', async () => {
@@ -121,6 +141,24 @@ function optionsTests(browser: () => Browser) {
     expect(await popup.text('#write-expiry')).toBe('86400')
     expect(await popup.evaluate(() => document.documentElement.lang)).toBe('ko')
   })
+}
+
+/** Writes in a private window; of that the disk has nothing, and with the window the memory has nothing either. */
+async function leavesNothingOfPrivate(firefox: Firefox) {
+  const usual = await openExtension(firefox, server)
+  const inPrivate = await firefox.openPrivate(`${firefox.extension}popup.html`)
+  await isReady(inPrivate)
+  const code = await write(inPrivate, 'in private')
+  await inPrivate.click('#write-another')
+  await inPrivate.type('half a text', '#write-text')
+  await inPrivate.sees(`li[data-code=${code}]`)
+  expect(await usual.evaluate(() => chrome.storage.local.get())).toEqual({ server: server.url })
+  const inMemory = () => usual.evaluate(async () => JSON.stringify(await chrome.storage.session.get()))
+  expect(await inMemory()).toContain('half a text')
+  await usual.seesNo('#history')
+  await inPrivate.close()
+  await poll('the browser to forget', async () => !/in private|half a text|private:/.test(await inMemory()))
+  expect(await server.load(code)).toBe('in private')
 }
 
 describeIn(CHROMIUM, (chromium) => {
@@ -500,6 +538,38 @@ describeIn(FIREFOX, (firefox) => {
     await popup.click('#load-submit')
     await site.says('textarea', /^into the\nfield$/)
   })
+
+  test('nothing of a private window outlives it', () => leavesNothingOfPrivate(firefox()))
+
+  test('on a phone, whose Firefox has neither windows nor context menus nor keys, it fills the screen and works', async () => {
+    const folder = temporaryPath('phone')
+    cpSync(await builtExtension(FIREFOX), folder, { recursive: true })
+    for (const name of readdirSync(folder).filter((name) => name.endsWith('.js'))) {
+      const without =
+        "for (const api of ['windows', 'menus', 'contextMenus', 'commands']) delete browser[api], delete chrome[api]\n"
+      await Bun.write(join(folder, name), without + (await Bun.file(join(folder, name)).text()))
+    }
+    const phone = await FIREFOX.launch({ extension: folder })
+    try {
+      const page = await openExtension(phone, server)
+      await phone.inChrome(() => {
+        // Its window cannot be that narrow.
+        const { gBrowser } = globalThis as unknown as { gBrowser: { selectedBrowser: HTMLElement } }
+        gBrowser.selectedBrowser.style.maxWidth = '360px'
+      })
+      await page.until('the width of a phone', () => innerWidth === 360)
+      expect(await server.load(await write(page, 'from a phone'))).toBe('from a phone')
+      expect(await load(page, await server.write('onto a phone'))).toBe('onto a phone')
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360)
+      await page.goto(`${phone.extension}options.html`)
+      await isReady(page)
+      await page.seesNo('#keys')
+      await leavesNothingOfPrivate(phone)
+      expect(await phone.problems()).toEqual([])
+    } finally {
+      await phone.close()
+    }
+  })
 })
 
 interface Manifest {
@@ -562,6 +632,55 @@ describe.each([CHROMIUM, FIREFOX] as Kind[])('the build for $name', (kind) => {
       for (const key of asked) expect(messages[key]?.message).toBeString()
     }
   })
+})
+
+test('the extensions alone are built, to the same bytes in another folder, time zone and umask and of packages fetched anew', async () => {
+  const built = (folder: string) =>
+    ['chromium', 'firefox'].map((name) => Bun.file(join(folder, `dist/extension/${name}.zip`)).bytes())
+  const copies = await Promise.all(
+    ['here', 'deep/down/there'].map(async (place, at) => {
+      const folder = join(temporaryPath('checkout'), place)
+      const isSource = (path: string) => !/^(node_modules|dist|data|\.git)$/.test(relative(root, path))
+      cpSync(root, folder, { recursive: true, filter: isSource })
+      const zone = ['Asia/Seoul', 'America/St_Johns'][at] as string
+      const command = `umask ${at === 0 ? '022' : '077'} && ${process.execPath} run build extension`
+      await Bun.$`sh -c ${command}`
+        .cwd(folder)
+        .env({ ...process.env, TZ: zone })
+        .quiet()
+      expect(readdirSync(join(folder, 'dist'))).toEqual(['extension'])
+      return Promise.all(built(folder))
+    }),
+  )
+  const [here = [], there] = copies
+  expect(here.map(({ length }) => length > 50_000)).toEqual([true, true])
+  expect(Bun.deepEquals(here, there)).toBe(true)
+})
+
+test('reviewers are told the version of Bun that builds it, and every library in it', async () => {
+  const manifest = await Bun.file(join(root, 'package.json')).json()
+  const command = `npx --yes ${manifest.packageManager} run build extension`
+  // What Mozilla's own builder runs.
+  expect(manifest.scripts['build-for-amo']).toBe(command)
+  const told = await Bun.file(join(root, 'SOURCE.md')).text()
+  expect(told).toContain(`\`${command}\``)
+  const folder = await builtExtension(CHROMIUM)
+  const scripts = readdirSync(folder).filter((name) => name.endsWith('.js'))
+  const sources = await Promise.all(scripts.map((name) => Bun.file(join(folder, name)).text()))
+  const libraries = new Set(
+    sources.flatMap((source) => source.match(/(?<=^\/\/ node_modules\/)(@[^/]+\/)?[^/]+/gm) ?? []),
+  )
+  expect(told.match(/(?<=`)(@[\w-]+\/)?[\w.-]+(?=`)/g)?.filter((name) => libraries.has(name))).toEqual(
+    [...libraries].sort(),
+  )
+})
+
+test('what Firefox tells before it installs is true: what a person sends leaves the browser', async () => {
+  const { browser_specific_settings } = await Bun.file(join(await builtExtension(FIREFOX), 'manifest.json')).json()
+  expect(browser_specific_settings.gecko.data_collection_permissions).toEqual({ required: ['websiteContent'] })
+  // The first that know that.
+  expect(parseInt(browser_specific_settings.gecko.strict_min_version, 10)).toBeGreaterThanOrEqual(140)
+  expect(parseInt(browser_specific_settings.gecko_android.strict_min_version, 10)).toBeGreaterThanOrEqual(142)
 })
 
 test('Mozilla’s linter has nothing to say about the build for Firefox', async () => {

@@ -25,6 +25,24 @@ test('the page about privacy is there in every language of the client, and links
   }
 })
 
+/** What the stores ask for, as each language says it. */
+const ASKED = {
+  en: ['one purpose', 'not sold', 'third parties', 'advertising', 'creditworthiness', 'removing the extension'],
+  ko: ['목적은 하나', '팔거나', '제3자', '광고', '신용도', '확장 프로그램을 제거하면'],
+  ja: ['目的は一つ', '売る', '第三者', '広告', '信用力', '拡張機能を削除すれば'],
+  zh_CN: ['一个用途', '不出售', '第三方', '广告', '信用', '移除扩展'],
+} satisfies Record<keyof typeof LANGUAGES, string[]>
+
+test.each(Object.entries(ASKED))('in %s it says all that the stores ask for', async (language, words) => {
+  await using service = await testApp()
+  const html = await (await service.fetch(`/privacy?language=${language.replace('_', '-')}`)).text()
+  const text = html.replace(/<[^>]+>/g, '')
+  expect(text).toContain(
+    'The use of information received from Google APIs will adhere to the Chrome Web Store User Data Policy, including the Limited Use requirements.',
+  )
+  for (const word of words) expect(text).toContain(word)
+})
+
 test('it says what holds for this server’s own settings', async () => {
   await using service = await testApp({
     DEFAULT_EXPIRY_SECONDS: '1800',

@@ -238,10 +238,19 @@ export class Firefox implements Browser<FirefoxPage> {
     return turn
   }
 
-  async open(url: string): Promise<FirefoxPage> {
+  open(url: string): Promise<FirefoxPage> {
+    return this.#openNew(url, { type: 'tab' })
+  }
+
+  /** Opens `url` in a private window, where the extension may be too. */
+  openPrivate(url: string): Promise<FirefoxPage> {
+    return this.#openNew(url, { type: 'window', private: true })
+  }
+
+  async #openNew(url: string, kind: object): Promise<FirefoxPage> {
     const { handle } = await this.inTurn(async (marionette) => {
       await marionette.send('WebDriver:SwitchToWindow', { handle: this.firstTab })
-      return marionette.send<{ handle: string }>('WebDriver:NewWindow', { type: 'tab', focus: true })
+      return marionette.send<{ handle: string }>('WebDriver:NewWindow', { ...kind, focus: true })
     })
     const page = new FirefoxPage(this, handle)
     await page.goto(url)
@@ -378,7 +387,9 @@ async function launch(program: string, { extension }: BrowserOptions): Promise<F
   const marionette = new Marionette(socket)
   await marionette.send('WebDriver:NewSession', { pageLoadStrategy: 'normal', acceptInsecureCerts: true })
   await marionette.send('WebDriver:SetTimeouts', { implicit: 0, pageLoad: PATIENCE, script: PATIENCE })
-  if (extension) await marionette.send('Addon:Install', { path: extension, temporary: true })
+  if (extension) {
+    await marionette.send('Addon:Install', { path: extension, temporary: true, allowPrivateBrowsing: true })
+  }
   const firstTab = await marionette.send<string>('WebDriver:GetWindowHandle')
   return new Firefox(marionette, process, extension ? `moz-extension://${uuid}/` : '', firstTab)
 }
