@@ -234,7 +234,7 @@ describe('the compose files', () => {
     await compose(...files, 'up', '--detach')
     await isServed()
     expect(await curl(`/${await curl('/', '--data-binary', 'in a database')}`)).toBe('in a database')
-    const [id = ''] = (await podman('ps', '--quiet', '--filter', 'ancestor=localhost/extextcloud')).split('\n')
+    const [id = ''] = (await podman('ps', '--quiet', '--filter', 'name=_extextcloud_1')).split('\n')
     expect(await podman('logs', id)).toContain('The data is in postgres://extextcloud')
     await compose(...files, 'down')
   })

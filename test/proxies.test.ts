@@ -165,7 +165,7 @@ describe.each(PROXIES)('behind $name', ({ name, isMissing, start: startProxy, wa
     // Nor when nobody answers.
     expect((await curl('-d', 'a', at(`/${code}?from=mars`))).status).not.toBe(200)
     server = await start(database, environment())
-    await write('logged after all of that')
+    expect(await write('logged after all of that')).toMatch(/^[A-Za-z]{4}$/)
     for (const file of new Bun.Glob('*.log').scanSync({ cwd: dirname(proxy.log), absolute: true })) {
       for (const word of [code, 'mars', secret, CLIENT])
         expect([file, readFileSync(file, 'utf8')]).not.toEqual([file, expect.stringContaining(word)])
@@ -178,6 +178,7 @@ describe.each(PROXIES)('behind $name', ({ name, isMissing, start: startProxy, wa
     const meanwhile = curl(at(`/${code}`))
     if (!waits) expect((await meanwhile).status).toBeWithin(502, 504)
     server = await start(database, environment())
+    expect(await write('written at once')).toMatch(/^[A-Za-z]{4}$/)
     expect(await (waits ? meanwhile : curl(at(`/${code}`)))).toMatchObject({ status: 200, body: 'loaded meanwhile' })
   })
 

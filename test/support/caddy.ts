@@ -19,7 +19,9 @@ export async function startCaddy(domain: string, upstream: string, more = '') {
   // The same file, but for ports that need no root, certificates that need no DNS, and less patience.
   const forTests = `http_port ${http}\nhttps_port ${https}\nlocal_certs\nskip_install_trust\nadmin off\n`
   const caddyfile = join(home, 'Caddyfile')
-  const sites = (await Bun.file('Caddyfile').text()).replace('lb_try_duration 10s', 'lb_try_duration 3s')
+  const sites = (await Bun.file('Caddyfile').text())
+    .replace('lb_try_duration 10s', 'lb_try_duration 3s')
+    .replace('health_interval 5s', 'health_interval 500ms')
   await Bun.write(caddyfile, sites.replace('{\n', `{\n${forTests}`) + more)
   const caddy = Bun.spawn(['caddy', 'run', '--adapter', 'caddyfile', '--config', caddyfile], {
     env: { HOME: home, XDG_DATA_HOME: home, DOMAIN: domain, UPSTREAM: new URL(upstream).host, ACCESS_LOG: log },
