@@ -110,6 +110,8 @@ interface Kept {
   server: string
   /** Milliseconds that the server's clock is before this computer's. */
   ahead: number
+  /** Until when the last receiver waits who has a key, in milliseconds since 1970 by the server's clock. */
+  keysUntil: number
   /** The write key of each server that wanted one. */
   writeKeys: Record<string, string>
 }

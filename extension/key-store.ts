@@ -1,5 +1,5 @@
 /** The keys of those who wait. A browser lets nobody read them, and so keeps them where nothing but it can. */
-import { isPrivate, now, type Waiting } from './api.ts'
+import { isPrivate, kept, now, type Waiting } from './api.ts'
 
 /** For where the browser keeps none, or must not: gone with the page. */
 const memory = new Map<string, CryptoKeyPair>()
@@ -9,6 +9,7 @@ const idOf = ({ expiresAt, code }: Waiting) => [expiresAt, code]
 
 export async function keepKeys(waiting: Waiting, keys: CryptoKeyPair) {
   memory.set(waiting.code, keys)
+  await kept.set('keysUntil', waiting.expiresAt)
   await inStore((store) => store.put(keys, idOf(waiting)))
 }
 
@@ -21,8 +22,13 @@ export async function forgetKeys(waiting: Waiting) {
   await inStore((store) => store.delete(idOf(waiting)))
 }
 
-/** Forgets those whose page was closed before their time was up. */
-export const forgetOldKeys = () => inStore((store) => store.delete(IDBKeyRange.upperBound([now()])))
+/** Forgets those whose page was closed before their time was up. Where none was kept, the browser's store is not touched. */
+export async function forgetOldKeys() {
+  const until = (await kept.get('keysUntil')) ?? Number.POSITIVE_INFINITY
+  if (until > now()) return
+  await inStore((store) => store.delete(IDBKeyRange.upperBound([now()])))
+  await kept.set('keysUntil', undefined)
+}
 
 /** Undefined where the browser refuses. Of private windows nothing reaches the disk. */
 async function inStore<T>(work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T | undefined> {
