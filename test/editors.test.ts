@@ -511,7 +511,6 @@ describeIn(CHROMIUM, (chromium) => {
     await chromium().open('chrome://version')
     const popup = await hands.popupThatOpens({ menuItemId: 'load-into-field' })
     await popup.type(await server.write(FOUR), '#load-code')
-    await popup.press('Enter')
     await tells(popup, 'intoFieldPage')
   })
 
