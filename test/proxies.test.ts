@@ -12,7 +12,7 @@ const WWW = 'www.texts.test'
 /** Where requests come from: what logs it has said more than they may. */
 const CLIENT = '127.0.0.2'
 
-describe.each(PROXIES)('behind $name', ({ name, isMissing, start: startProxy, waits, offersHttp3 }) => {
+describe.each(PROXIES)('behind $name', ({ name, isMissing, start: startProxy, waits, limits, offersHttp3 }) => {
   if (isMissing) return test.skip(`(${name} is not installed)`, () => {})
 
   let [http, https, upstream] = [0, 0, 0]
@@ -122,7 +122,10 @@ describe.each(PROXIES)('behind $name', ({ name, isMissing, start: startProxy, wa
     const largest = 6 * 1_048_576 + 16_384
     for (const how of [[], ['-H', 'Transfer-Encoding: chunked', '--http1.1']]) {
       expect((await send(json.padEnd(largest), '-H', type, ...how, url)).status).toBe(201)
-      expect((await send(json.padEnd(largest + 1), '-H', type, ...how, url)).status).toBe(413)
+      const { status, body } = await send(json.padEnd(largest + 1), '-H', type, ...how, url)
+      expect(status).toBe(413)
+      const isRefusedBefore = limits === 'every body' || (limits === 'unannounced ones' && how.length > 0)
+      expect([how, body.includes('text_too_large')]).toEqual([how, !isRefusedBefore])
     }
   })
 

@@ -77,9 +77,21 @@ async function startApache(domain: string, upstream: string): Promise<ReversePro
   return whenServing({ domain, http, https, log, process: apache })
 }
 
-/** Every proxy that there is a file for and a program here. `waits`: it lets loads wait while the server starts anew. */
+/**
+ * Every proxy that there is a file for and a program here. `waits`: it lets loads wait while the server starts anew.
+ * `limits`: the bodies that it refuses itself where they are too large, others being left to the server.
+ */
 export const PROXIES = [
-  { name: 'Caddy', isMissing: isCaddyMissing, start: startCaddy, waits: true, offersHttp3: true },
-  { name: 'nginx', isMissing: isMissing('nginx'), start: startNginx, waits: false, offersHttp3: false },
-  { name: 'Apache', isMissing: isMissing('apache2'), start: startApache, waits: false, offersHttp3: false },
+  {
+    ...{ name: 'Caddy', isMissing: isCaddyMissing, start: startCaddy },
+    ...{ waits: true, limits: 'unannounced ones', offersHttp3: true },
+  },
+  {
+    ...{ name: 'nginx', isMissing: isMissing('nginx'), start: startNginx },
+    ...{ waits: false, limits: 'every body', offersHttp3: false },
+  },
+  {
+    ...{ name: 'Apache', isMissing: isMissing('apache2'), start: startApache },
+    ...{ waits: false, limits: 'none', offersHttp3: false },
+  },
 ]
