@@ -21,6 +21,8 @@ let recorder: Bun.Server<undefined>
 let recorded: TestServer
 /** All that came over the network: of each request its path and its body, and the answer. */
 let requests: { path: string; body: string; answer: string; at: number }[] = []
+/** Whether all who wait are let go at once, as a server does with the oldest of many under one code. */
+let isHasty = false
 
 beforeAll(async () => {
   server = await testServer()
@@ -33,6 +35,7 @@ beforeAll(async () => {
       const { method, headers, signal } = request
       const recording = { path: pathname, body: await request.text(), answer: '', at: performance.now() }
       requests.push(recording)
+      if (isHasty && pathname === '/api/receive/wait') return new Response(null, { status: 204 })
       const answer = await fetch(server.url + pathname + search, {
         ...{ method, headers, body: recording.body || undefined, redirect: 'manual', signal },
         decompress: false,
@@ -252,6 +255,39 @@ describeIn(CHROMIUM, (chromium) => {
     expect((await curl(code, TEXT)).status).toBe(201)
     await page.puppet.setOfflineMode(false)
     expect(await loadedText(page)).toBe(TEXT)
+  })
+
+  test('a server that holds no question is asked ever more seldom', async () => {
+    isHasty = true
+    requests = []
+    try {
+      const page = await pageOf('page', chromium())
+      await receive(page)
+      const asked = () => requests.filter(({ path }) => path === '/api/receive/wait').map(({ at }) => at)
+      await poll('the third question', async () => asked().length >= 3, 10_000)
+      const [first = 0, second = 0, third = 0] = asked()
+      expect(second - first).toBeGreaterThan(900)
+      expect(third - second).toBeGreaterThan(1900)
+    } finally {
+      isHasty = false
+    }
+  })
+
+  test('where no server tells the time, it is not asked without a pause for what may be over', async () => {
+    const page = (await openPage(chromium(), server)) as ChromiumPage
+    await receive(page)
+    await page.evaluate(() => localStorage.setItem('ahead', '660000'))
+    await server.pause()
+    try {
+      page.requests.length = 0
+      const start = performance.now()
+      await page.reload()
+      const isAsked = async () => page.requests.filter((url) => url.endsWith('/api/receive/wait')).length >= 3
+      await poll('the third question', isAsked, 10_000)
+      expect(performance.now() - start).toBeGreaterThan(2900)
+    } finally {
+      server.resume()
+    }
   })
 
   test('whoever waits no more says so, and nobody can write to the code', async () => {
