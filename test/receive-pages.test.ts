@@ -467,6 +467,29 @@ describeIn(CHROMIUM, (chromium) => {
     requests = []
     const asked = () => requests.filter(({ path }) => path === '/api/status')
     await poll('all to be asked about', async () => new Set(asked().map(({ body }) => body)).size === 4, 10_000)
+  test('texts that the server has lost, or that end in a moment, cost a person no more than one of his few misses', async () => {
+    const page = await pageOf('page', chromium())
+    await page.evaluate((server) => {
+      const lent = (place: number) => ({
+        ...{ code: `los${'abcd'[place]}`, eraseToken: `${place}`.repeat(22), server },
+        ...{ expiresAt: Date.now() + (place === 0 ? 8000 : 600_000), once: false, hasPassword: false },
+      })
+      localStorage.setItem('history', JSON.stringify([0, 1, 2, 3].map(lent)))
+    }, recorded.url)
+    requests = []
+    await page.reload()
+    await isReady(page)
+    await page.sees('#history .gone')
+    // Whatever makes the page look again.
+    await page.evaluate(() => {
+      for (let i = 0; i < 5; i++) document.dispatchEvent(new Event('visibilitychange'))
+    })
+    await write(page, 'another')
+    const asked = requests.filter(({ path }) => path === '/api/status').map(({ body }) => JSON.parse(body).code)
+    expect(asked).toHaveLength(1)
+    expect(asked).not.toContain('losa')
+  })
+
     const times = asked().map(({ at }) => at)
     for (const [i, at] of times.slice(1).entries()) expect(at - (times[i] ?? 0)).toBeGreaterThan(1300)
   })
