@@ -51,7 +51,7 @@ let listed: Lent[] = []
 /** Whether a password was typed that is gone with the page or popup: it is remembered nowhere, only that there was one. */
 let isPasswordLost = false
 /** Who waits for the text, if anybody; and its key, once that was asked for. */
-let address: { code: string; isAsked?: boolean; receiver?: { publicKey?: string } } | undefined
+let address: { code: string; isAsked?: boolean; receiver?: Promise<string | undefined> } | undefined
 /** The password that was suggested, and that of the code on show if it was that one: kept nowhere else. */
 let suggested = ''
 let writtenPassword: string | undefined
@@ -118,7 +118,7 @@ async function showReceiver() {
   if (!asked || asked.isAsked) return
   asked.isAsked = true
   try {
-    const { publicKey } = await receiverAt(asked)
+    const publicKey = await receiverAt(asked)
     const words = publicKey && (await (await hpke()).wordsOf(publicKey, asked.code))
     if (asked !== address) return
     say(element('to-seal').children[0] as HTMLElement, words ? 'toSealed' : 'receivePlain')
@@ -131,8 +131,12 @@ async function showReceiver() {
   }
 }
 
-const receiverAt = async (asked: NonNullable<typeof address>) =>
-  (asked.receiver ??= { publicKey: await receiverOf(asked.code) })
+/** Asked once, so that a text is sealed to the key whose words are shown. */
+const receiverAt = (asked: NonNullable<typeof address>) =>
+  (asked.receiver ??= receiverOf(asked.code).catch((problem) => {
+    asked.receiver = undefined
+    throw problem
+  }))
 
 function forgetAddress(problem: unknown) {
   if (problem instanceof Problem && problem.reason === 'nobody_waits') addressTo(undefined)
@@ -313,7 +317,7 @@ element('write-form').onsubmit = async (event) => {
         password,
         once: !to && writeOnce.checked,
         writeKey,
-        ...(to && { to: to.code, ...(await receiverAt(to)) }),
+        ...(to && { to: to.code, publicKey: await receiverAt(to) }),
       })
       // What was typed while it was being sent stays for the next.
       if (writeText.value === text) setText('')

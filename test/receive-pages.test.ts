@@ -343,6 +343,7 @@ describeIn(CHROMIUM, (chromium) => {
     await tells(page, 'error_nobody_waits')
     await page.seesNo('#to-row')
     expect(await page.text('#write-text')).toBe('a')
+    await (await openPage(chromium(), recorded, '#>share-lost')).seesNo('#to-row')
   })
 
   test('the link that is copied is whole where messages find links, and is taken wherever it is pasted', async () => {
@@ -425,8 +426,17 @@ describeIn(CHROMIUM, (chromium) => {
     const { publicKey, keys } = await newReceiver()
     const { code, receiveToken } = await server.receive(publicKey)
     const page = await pageOf('page', chromium())
-    await address(page, code)
-    await send(page, TEXT)
+    await page.goto(`${recorded.url}/#>${code}`)
+    requests = []
+    // At once, while the key is still asked for: it is asked for once, so that no other is used than the one that is shown.
+    await page.evaluate((text) => {
+      const box = document.querySelector('#write-text') as HTMLTextAreaElement
+      box.value = text
+      box.dispatchEvent(new Event('input'))
+      box.form?.requestSubmit()
+    }, TEXT)
+    await writtenCode(page)
+    expect(requests.filter(({ path }) => path === '/api/load')).toHaveLength(1)
     const { text, seal } = await (await post('receive/wait', { code, receiveToken })).json()
     expect(await openReceived(keys, code, text, seal)).toBe(TEXT)
   })
