@@ -170,7 +170,8 @@ async function receive(waiting: Waiting, signal: AbortSignal) {
   const field = await draft.get('field')
   const filled = field?.isReceiving ? await putInto(field, (outcome.done as Loaded).text) : 'receivedOpen'
   if (field?.isReceiving) await draft.set('field', undefined)
-  await notify(message('receivedTitle'), message(filled))
+  const told = [message(filled), (outcome.done as Loaded).received === 'plain' && message('receivePlain')]
+  await notify(message('receivedTitle'), told.filter(Boolean).join('\n'))
 }
 
 /** Writes what is selected; tells the code by a notification, on the clipboard and, unless the window is private, on the badge. */

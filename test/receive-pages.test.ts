@@ -467,16 +467,6 @@ describeIn(CHROMIUM, (chromium) => {
     expect(requests.filter(({ path, body }) => path === '/api/erase' || body.includes(taken))).toEqual([])
   })
 
-  test('many texts are asked about in turn, and never more than a third of what a server allows', async () => {
-    const page = await pageOf('page', chromium())
-    const codes = []
-    for (let i = 0; i < 4; i++) {
-      codes.push(await write(page, `text ${i}`))
-      await page.click('#write-another')
-    }
-    requests = []
-    const asked = () => requests.filter(({ path }) => path === '/api/status')
-    await poll('all to be asked about', async () => new Set(asked().map(({ body }) => body)).size === 4, 10_000)
   test('texts that the server has lost, or that end in a moment, cost a person no more than one of his few misses', async () => {
     const page = await pageOf('page', chromium())
     await page.evaluate((server) => {
@@ -500,6 +490,16 @@ describeIn(CHROMIUM, (chromium) => {
     expect(asked).not.toContain('losa')
   })
 
+  test('many texts are asked about in turn, and never more than a third of what a server allows', async () => {
+    const page = await pageOf('page', chromium())
+    const codes = []
+    for (let i = 0; i < 4; i++) {
+      codes.push(await write(page, `text ${i}`))
+      await page.click('#write-another')
+    }
+    requests = []
+    const asked = () => requests.filter(({ path }) => path === '/api/status')
+    await poll('all to be asked about', async () => new Set(asked().map(({ body }) => body)).size === 4, 10_000)
     const times = asked().map(({ at }) => at)
     for (const [i, at] of times.slice(1).entries()) expect(at - (times[i] ?? 0)).toBeGreaterThan(1300)
   })
@@ -563,6 +563,13 @@ describeIn(CHROMIUM, (chromium) => {
         const { onClicked } = chrome.contextMenus as unknown as { onClicked: { dispatch(...args: unknown[]): void } }
         onClicked.dispatch({ menuItemId: 'receive-into-field', selectionText: '', frameId: 0 }, tab)
       })
+    await chromium().inBackground(() => {
+      const told: string[] = []
+      Object.assign(globalThis, { told })
+      chrome.notifications.create = new Proxy(chrome.notifications.create, {
+        apply: (create, self, [options]) => [told.push(options.message), Reflect.apply(create, self, [options])][1],
+      })
+    })
     for (const isClosed of [false, true]) {
       await site.puppet.bringToFront()
       await site.evaluate(() => {
@@ -578,6 +585,11 @@ describeIn(CHROMIUM, (chromium) => {
       await site.says('textarea', new RegExp(`^awritten ${isClosed}b$`))
       if (!isClosed) await popup.close()
     }
+    // Where no popup tells that it was not sealed.
+    const told = await poll('the notification', () =>
+      chromium().inBackground(() => (globalThis as unknown as { told: string[] }).told[0]),
+    )
+    expect(told).toBe(`${messages.intoFieldDone.message}\n${messages.receivePlain.message}`)
   })
 })
 
