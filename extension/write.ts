@@ -125,9 +125,10 @@ async function showReceiver() {
     element('to-words').textContent = words ?? ''
     element('to-seal').hidden = false
   } catch (problem) {
-    if (asked !== address) return
+    // Who has pressed the button already is told there.
+    if (asked !== address || button('write-submit').hasAttribute('aria-busy')) return
     tellProblem(problem)
-    forgetAddress(problem)
+    if (problem instanceof Problem && problem.reason === 'nobody_waits') addressTo(undefined)
   }
 }
 
@@ -137,10 +138,6 @@ const receiverAt = (asked: NonNullable<typeof address>) =>
     asked.receiver = undefined
     throw problem
   }))
-
-function forgetAddress(problem: unknown) {
-  if (problem instanceof Problem && problem.reason === 'nobody_waits') addressTo(undefined)
-}
 
 button('to-open').onclick = () => {
   toCode.hidden = false
@@ -307,8 +304,9 @@ element('write-form').onsubmit = async (event) => {
   }
   const to = address
   const isSealing = !to && writePassword.value && canSeal()
-  await withWriteKey(button('write-submit'), async (writeKey) => {
-    const problem = await busy(button('write-submit'), isSealing ? 'sealing' : 'writing', async () => {
+  // That nobody waits takes no address away: the second press of a double click would give the text to everybody.
+  await withWriteKey(button('write-submit'), (writeKey) =>
+    busy(button('write-submit'), isSealing ? 'sealing' : 'writing', async () => {
       const text = writeText.value
       const password = (!to && writePassword.value) || undefined
       const lent = await write({
@@ -324,10 +322,8 @@ element('write-form').onsubmit = async (event) => {
       addressTo(undefined)
       forgetChoices()
       await showNew(lent, password === suggested ? password : undefined)
-    })
-    forgetAddress(problem)
-    return problem
-  })
+    }),
+  )
 }
 
 /** Does `work` with the write key that was typed, and asks for one, before `submit`, where the server wants it. */

@@ -302,9 +302,22 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('receive-start')
     await writer.fill('#write-text', 'too late')
     await poll('the end of the waiting', async () => (await curl(code, '')).status === 404)
-    await writer.click('#write-submit')
+    requests = []
+    await writer.evaluate(async () => {
+      const submit = document.querySelector('#write-submit') as HTMLButtonElement
+      for (let press = 0; press < 2; press++) {
+        submit.click()
+        await new Promise<void>((resolve) => {
+          new MutationObserver(() => submit.hasAttribute('aria-busy') || resolve()).observe(submit, {
+            attributes: true,
+          })
+        })
+      }
+    })
     await tells(writer, 'error_nobody_waits')
-    await writer.seesNo('#to-row')
+    await writer.sees('#to-row')
+    const written = requests.filter(({ path }) => path === '/api/write').map(({ body }) => JSON.parse(body).to)
+    expect(written).toEqual([code, code])
     expect(await writer.text('#write-text')).toBe('too late')
     await page.reload()
     await isReady(page)
