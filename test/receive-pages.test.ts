@@ -541,6 +541,31 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await loadedText(await openPopup())).toBe(TEXT)
   })
 
+  test('a popup says at once when its letters are over', async () => {
+    const popup = await openExtension(chromium(), server)
+    await receive(popup)
+    await popup.says('#receive-words', /./)
+    server.clock.ahead += 10 * MINUTE
+    await server.pause()
+    server.resume()
+    await tells(popup, 'receiveOver')
+    await popup.seesNo('#receiving')
+    // Nor does a popup that is opened later take others for a field, of which nobody thinks any more.
+    await popup.click('#receive-start')
+    await receivingCode(popup)
+    await popup.evaluate(() =>
+      chrome.storage.session.set({ field: { tabId: -1, frameId: 0, askedAt: Date.now(), isReceiving: true } }),
+    )
+    await popup.close()
+    server.clock.ahead += 10 * MINUTE
+    await server.pause()
+    server.resume()
+    await poll('the field to be forgotten', async () => {
+      const kept = await chromium().inBackground(() => chrome.storage.session.get())
+      return !('waiting' in kept || 'field' in kept)
+    })
+  })
+
   test('a popup goes on waiting though the browser has ended the background, or has nowhere to keep a key', async () => {
     const popup = await openExtension(chromium(), server)
     const code = await receive(popup)
