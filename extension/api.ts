@@ -436,21 +436,23 @@ export async function erase({ server, code, eraseToken }: Lent) {
   await forget({ server, code })
 }
 
-/** Asks what has become of a text, and remembers it. Throws a `Problem`. */
-export async function askReceipt({ server, code, eraseToken, receipt }: Lent) {
+/** Asks what has become of a text, and remembers it; returns whether the server knows it. Throws a `Problem`. */
+export async function askReceipt({ server, code, eraseToken, receipt }: Lent): Promise<boolean> {
   const { state, lastLoadedAt } = await answerOf(
     call(server).api.status.post({ code, eraseToken }, request()),
     ({ state }) => typeof state === 'string',
   ).catch((problem: Problem) => {
     if (problem.reason !== 'not_found') throw problem
-    return { state: 'gone', lastLoadedAt: undefined }
+    return { state: undefined, lastLoadedAt: undefined }
   })
+  const isKnown = state !== undefined
   const heard = {
     loadedAt: lastLoadedAt === undefined ? receipt?.loadedAt : Date.parse(lastLoadedAt),
-    isGone: state === 'gone',
+    isGone: !isKnown || state === 'gone',
   }
-  if (state === 'waiting' || (heard.isGone === receipt?.isGone && heard.loadedAt === receipt.loadedAt)) return
+  if (state === 'waiting' || (heard.isGone === receipt?.isGone && heard.loadedAt === receipt.loadedAt)) return isKnown
   await hear((lent) => lent.eraseToken === eraseToken, heard)
+  return isKnown
 }
 
 /** Remembers what has become of a text. */

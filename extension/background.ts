@@ -160,17 +160,16 @@ async function receive(waiting: Waiting, signal: AbortSignal) {
       const { reason, details } = Problem.of(thrown)
       return { problem: { reason, details } }
     })
-  // Nobody waits any more, or for another one. With the text, the waiting ends too.
-  if (signal.aborted && !outcome) return
   const arrival: Arrival = { received: waiting.code, outcome }
   if (await chrome.runtime.sendMessage(arrival).catch(() => false)) return
-  await speak(await kept.get('language'))
-  if (!outcome) return
-  if ('problem' in outcome) return notify(message('receivedTitle'), message(problemKey(outcome.problem.reason)))
   const field = await draft.get('field')
-  const filled = field?.isReceiving ? await putInto(field, (outcome.done as Loaded).text) : 'receivedOpen'
   if (field?.isReceiving) await draft.set('field', undefined)
-  await notify(message('receivedTitle'), message(filled))
+  if (!outcome) return
+  await speak(await kept.get('language'))
+  if ('problem' in outcome) return notify(message('receivedTitle'), message(problemKey(outcome.problem.reason)))
+  const filled = field?.isReceiving ? await putInto(field, (outcome.done as Loaded).text) : 'receivedOpen'
+  const told = [message(filled), (outcome.done as Loaded).received === 'plain' && message('receivePlain')]
+  await notify(message('receivedTitle'), told.filter(Boolean).join('\n'))
 }
 
 /** Writes what is selected; tells the code by a notification, on the clipboard and, unless the window is private, on the badge. */

@@ -81,12 +81,15 @@ async function showFooter() {
 }
 
 /** What the server has to tell of the address that brought a person here. */
-const ARRIVALS: Record<string, MessageKey> = { 'share-lost': 'shareLost', 'wrong-address': 'wrongAddress' }
+const ARRIVALS = new Map<string, MessageKey>([
+  ['share-lost', 'shareLost'],
+  ['wrong-address', 'wrongAddress'],
+])
 
 /** A link brings a code, `/#aBcD` or, to write to who waits there, `/#>aBcD`. It loads and sends nothing by itself. */
 function readAddress() {
   const [, sign, code = ''] = /^#(>|%3E)?(.*)$/i.exec(location.hash) ?? []
-  const arrival = ARRIVALS[code]
+  const arrival = sign ? undefined : ARRIVALS.get(code)
   if (!arrival && !isCode(code)) return
   // Out of the address, where others would read it; the list of visited pages keeps it.
   window.history.replaceState(null, '', location.pathname)

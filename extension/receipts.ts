@@ -1,5 +1,5 @@
 /** Receipts: asks what has become of the texts of “My texts”, one after another, as long as somebody looks. */
-import { askReceipt, history, type Lent, Problem } from './api.ts'
+import { askReceipt, history, type Lent, now, Problem } from './api.ts'
 import { clockTime, message } from './messages.ts'
 
 /** Milliseconds between two questions, of whatever text, at first: 40 a minute, a third of what a server allows. */
@@ -12,11 +12,17 @@ const EACH = 2500
 const UNSEEN = 60_000
 /** Milliseconds to leave a text alone whose server does not answer: the others may lie elsewhere. */
 const REST = 15_000
+/** Milliseconds after a text that the server knows no more: it took the question for a guess, of which a person has few. */
+const MISSED = 600_000
+/** Milliseconds before its end from which a text is not asked about: by the server's clock it may be over already. */
+const ENDING = 10_000
 
 /** When each text was asked about, by its erase token: milliseconds of this page. */
 const asked = new Map<string, number>()
 let timer: ReturnType<typeof setTimeout> | undefined
 let step = STEP
+/** When the next question may be asked, in milliseconds of this page. */
+let nextAt = 0
 
 /** When a text was loaded last, in words; empty where it was not, as far as is known. */
 export const receiptOf = ({ receipt }: Lent) =>
@@ -25,26 +31,26 @@ export const receiptOf = ({ receipt }: Lent) =>
 /** Goes on for as long as the page is open. */
 export async function watchReceipts() {
   clearTimeout(timer)
-  const pause = await askNext()
+  if (performance.now() >= nextAt) await askNext()
   clearTimeout(timer)
-  timer = setTimeout(watchReceipts, Math.max(pause, document.hidden ? UNSEEN : step))
+  timer = setTimeout(watchReceipts, document.hidden ? UNSEEN : step)
 }
 
-/** Asks about the text that has waited longest; returns how many milliseconds to let pass at least. */
-async function askNext(): Promise<number> {
-  const open = (await history()).filter(({ receipt }) => !receipt?.isGone)
+/** Asks about the text that has waited longest. */
+async function askNext() {
+  const open = (await history()).filter(({ receipt, expiresAt }) => !receipt?.isGone && expiresAt - now() > ENDING)
   const since = ({ eraseToken }: { eraseToken: string }) => asked.get(eraseToken) ?? Number.NEGATIVE_INFINITY
   const [next] = open.sort((one, other) => since(one) - since(other))
-  if (!next || performance.now() - since(next) < EACH) return 0
+  if (!next || performance.now() - since(next) < EACH) return
   asked.set(next.eraseToken, performance.now())
+  nextAt = performance.now() + step
   try {
-    await askReceipt(next)
-    return 0
+    if (!(await askReceipt(next))) nextAt = performance.now() + MISSED
   } catch (thrown) {
     const { reason, details } = Problem.of(thrown)
     if (reason === 'too_many_requests') step = Math.min(YIELD * step, UNSEEN)
     asked.set(next.eraseToken, performance.now() + REST)
-    return (details.retryAfter ?? 0) * 1000
+    if (details.retryAfter) nextAt = performance.now() + details.retryAfter * 1000
   }
 }
 

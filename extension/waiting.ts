@@ -25,9 +25,12 @@ import { forgetKeys, keepKeys, keysOf } from './key-store.ts'
 /** Which build this is: `build.ts` writes it here. */
 declare const BROWSER: 'chromium' | 'firefox' | 'page'
 
-/** Milliseconds after a question without an answer, at first and at most. */
+/** Milliseconds after a question that came to nothing, at first and at most. */
 const SOON = 1000
 const LATE = 15_000
+
+/** Milliseconds that a server holds a question at least, unless many pages ask the same, such as the copies of a tab. */
+const HELD = 15_000
 
 /** Milliseconds for an answer that is long in coming, and then long itself. */
 const LONGEST = 90_000
@@ -122,40 +125,45 @@ async function endWaiting({ server, code, receiveToken }: Waiting) {
 async function askUntilThere(waiting: Waiting, signal: AbortSignal): Promise<Loaded | undefined> {
   let pause = SOON
   while (!signal.aborted && !(await isOver(waiting))) {
+    const askedAt = performance.now()
+    let wait = 0
     try {
       const answer = await ask(waiting, signal)
-      if (answer) return await opened(waiting, answer)
-      pause = SOON
+      if (!answer) continue
+      if (answer.text !== undefined) return await opened(waiting, answer.text, answer.seal)
     } catch (thrown) {
       if (signal.aborted) break
       const { reason, details } = Problem.of(thrown)
       if (reason === 'not_found') break
       if (reason === 'seal_received') throw thrown
-      await woken(details.retryAfter ? details.retryAfter * 1000 : pause, signal)
-      pause = Math.min(2 * pause, LATE)
+      wait = Math.min((details.retryAfter ?? 0) * 1000, LONGEST)
     }
+    if (performance.now() - askedAt > HELD) pause = SOON
+    await woken(Math.max(wait, pause), signal)
+    pause = Math.min(2 * pause, LATE)
   }
   return undefined
 }
 
-/** Undefined where there is none yet, or where it is better to ask anew. */
+/** Without a text where there is none yet; undefined where it is better to ask anew, at once. */
 async function ask({ server, code, receiveToken, expiresAt }: Waiting, signal: AbortSignal) {
   const attempt = new AbortController()
   const stop = () => attempt.abort()
   signal.addEventListener('abort', stop)
   try {
-    const answer = answerOf(
+    const answer: Promise<{ text?: string; seal?: string }> = answerOf(
       call(server).api.receive.wait.post({ code, receiveToken }, { fetch: { signal: attempt.signal } }),
       (answer, status) => status === 204 || ('text' in answer && typeof answer.text === 'string'),
-    )
-    return (await Promise.race([answer, woken(Math.min(LONGEST, expiresAt - now()), attempt.signal)])) || undefined
+    ).then((answer) => answer || {})
+    const patience = Math.max(LATE, Math.min(LONGEST, expiresAt - now()))
+    return (await Promise.race([answer, woken(patience, attempt.signal)])) || undefined
   } finally {
     signal.removeEventListener('abort', stop)
     attempt.abort()
   }
 }
 
-async function opened(waiting: Waiting, { text, seal }: { text: string; seal?: string }): Promise<Loaded> {
+async function opened(waiting: Waiting, text: string, seal?: string): Promise<Loaded> {
   const { code, expiresAt } = waiting
   const loaded = { code, once: true, expiresAt }
   if (seal === undefined) return { ...loaded, text, received: 'plain' }

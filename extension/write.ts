@@ -51,7 +51,7 @@ let listed: Lent[] = []
 /** Whether a password was typed that is gone with the page or popup: it is remembered nowhere, only that there was one. */
 let isPasswordLost = false
 /** Who waits for the text, if anybody; and its key, once that was asked for. */
-let address: { code: string; isAsked?: boolean; receiver?: { publicKey?: string } } | undefined
+let address: { code: string; isAsked?: boolean; receiver?: Promise<string | undefined> } | undefined
 /** The password that was suggested, and that of the code on show if it was that one: kept nowhere else. */
 let suggested = ''
 let writtenPassword: string | undefined
@@ -117,25 +117,26 @@ async function showReceiver() {
   if (!asked || asked.isAsked) return
   asked.isAsked = true
   try {
-    const { publicKey } = await receiverAt(asked)
+    const publicKey = await receiverAt(asked)
     const words = publicKey && (await (await hpke()).wordsOf(publicKey, asked.code))
     if (asked !== address) return
     say(element('to-seal').children[0] as HTMLElement, words ? 'toSealed' : 'receivePlain')
     element('to-words').textContent = words ?? ''
     element('to-seal').hidden = false
   } catch (problem) {
-    if (asked !== address) return
+    // Who has pressed the button already is told there.
+    if (asked !== address || button('write-submit').hasAttribute('aria-busy')) return
     tellProblem(problem)
-    forgetAddress(problem)
+    if (problem instanceof Problem && problem.reason === 'nobody_waits') addressTo(undefined)
   }
 }
 
-const receiverAt = async (asked: NonNullable<typeof address>) =>
-  (asked.receiver ??= { publicKey: await receiverOf(asked.code) })
-
-function forgetAddress(problem: unknown) {
-  if (problem instanceof Problem && problem.reason === 'nobody_waits') addressTo(undefined)
-}
+/** Asked once, so that a text is sealed to the key whose words are shown. */
+const receiverAt = (asked: NonNullable<typeof address>) =>
+  (asked.receiver ??= receiverOf(asked.code).catch((problem) => {
+    asked.receiver = undefined
+    throw problem
+  }))
 
 button('to-open').onclick = () => {
   toCode.hidden = false
@@ -305,8 +306,9 @@ element('write-form').onsubmit = async (event) => {
   }
   const to = address
   const isSealing = !to && writePassword.value && canSeal()
-  await withWriteKey(button('write-submit'), async (writeKey) => {
-    const problem = await busy(button('write-submit'), isSealing ? 'sealing' : 'writing', async () => {
+  // That nobody waits takes no address away: the second press of a double click would give the text to everybody.
+  await withWriteKey(button('write-submit'), (writeKey) =>
+    busy(button('write-submit'), isSealing ? 'sealing' : 'writing', async () => {
       const text = writeText.value
       const password = (!to && writePassword.value) || undefined
       const lent = await write({
@@ -315,17 +317,15 @@ element('write-form').onsubmit = async (event) => {
         password,
         once: !to && writeOnce.checked,
         writeKey,
-        ...(to && { to: to.code, ...(await receiverAt(to)) }),
+        ...(to && { to: to.code, publicKey: await receiverAt(to) }),
       })
       // What was typed while it was being sent stays for the next.
       if (writeText.value === text) setText('')
       addressTo(undefined)
       forgetChoices()
       await showNew(lent, password === suggested ? password : undefined)
-    })
-    forgetAddress(problem)
-    return problem
-  })
+    }),
+  )
 }
 
 /** Does `work` with the write key that was typed, and asks for one, before `submit`, where the server wants it. */

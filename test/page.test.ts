@@ -503,6 +503,8 @@ describeIn(CHROMIUM, (chromium) => {
   })
 
   test('what was shared before the page could take it is told to be lost', async () => {
+    // No code, nor any word of ours, though every object knows it.
+    await (await open('#constructor')).sees('#write-text')
     await tells(await open('#share-lost'), 'shareLost')
   })
 

@@ -21,6 +21,8 @@ let recorder: Bun.Server<undefined>
 let recorded: TestServer
 /** All that came over the network: of each request its path and its body, and the answer. */
 let requests: { path: string; body: string; answer: string; at: number }[] = []
+/** Whether all who wait are let go at once, as a server does with the oldest of many under one code. */
+let isHasty = false
 
 beforeAll(async () => {
   server = await testServer()
@@ -33,6 +35,7 @@ beforeAll(async () => {
       const { method, headers, signal } = request
       const recording = { path: pathname, body: await request.text(), answer: '', at: performance.now() }
       requests.push(recording)
+      if (isHasty && pathname === '/api/receive/wait') return new Response(null, { status: 204 })
       const answer = await fetch(server.url + pathname + search, {
         ...{ method, headers, body: recording.body || undefined, redirect: 'manual', signal },
         decompress: false,
@@ -265,6 +268,39 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await loadedText(page)).toBe(TEXT)
   })
 
+  test('a server that holds no question is asked ever more seldom', async () => {
+    isHasty = true
+    requests = []
+    try {
+      const page = await pageOf('page', chromium())
+      await receive(page)
+      const asked = () => requests.filter(({ path }) => path === '/api/receive/wait').map(({ at }) => at)
+      await poll('the third question', async () => asked().length >= 3, 10_000)
+      const [first = 0, second = 0, third = 0] = asked()
+      expect(second - first).toBeGreaterThan(900)
+      expect(third - second).toBeGreaterThan(1900)
+    } finally {
+      isHasty = false
+    }
+  })
+
+  test('where no server tells the time, it is not asked without a pause for what may be over', async () => {
+    const page = (await openPage(chromium(), server)) as ChromiumPage
+    await receive(page)
+    await page.evaluate(() => localStorage.setItem('ahead', '660000'))
+    await server.pause()
+    try {
+      page.requests.length = 0
+      const start = performance.now()
+      await page.reload()
+      const isAsked = async () => page.requests.filter((url) => url.endsWith('/api/receive/wait')).length >= 3
+      await poll('the third question', isAsked, 10_000)
+      expect(performance.now() - start).toBeGreaterThan(2900)
+    } finally {
+      server.resume()
+    }
+  })
+
   test('whoever waits no more says so, and nobody can write to the code', async () => {
     const page = await pageOf('page', chromium())
     const code = await receive(page)
@@ -277,9 +313,22 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('receive-start')
     await writer.fill('#write-text', 'too late')
     await poll('the end of the waiting', async () => (await curl(code, '')).status === 404)
-    await writer.click('#write-submit')
+    requests = []
+    await writer.evaluate(async () => {
+      const submit = document.querySelector('#write-submit') as HTMLButtonElement
+      for (let press = 0; press < 2; press++) {
+        submit.click()
+        await new Promise<void>((resolve) => {
+          new MutationObserver(() => submit.hasAttribute('aria-busy') || resolve()).observe(submit, {
+            attributes: true,
+          })
+        })
+      }
+    })
     await tells(writer, 'error_nobody_waits')
-    await writer.seesNo('#to-row')
+    await writer.sees('#to-row')
+    const written = requests.filter(({ path }) => path === '/api/write').map(({ body }) => JSON.parse(body).to)
+    expect(written).toEqual([code, code])
     expect(await writer.text('#write-text')).toBe('too late')
     await page.reload()
     await isReady(page)
@@ -353,6 +402,7 @@ describeIn(CHROMIUM, (chromium) => {
     await tells(page, 'error_nobody_waits')
     await page.seesNo('#to-row')
     expect(await page.text('#write-text')).toBe('a')
+    await (await openPage(chromium(), recorded, '#>share-lost')).seesNo('#to-row')
   })
 
   test('the link that is copied is whole where messages find links, and is taken wherever it is pasted', async () => {
@@ -435,8 +485,17 @@ describeIn(CHROMIUM, (chromium) => {
     const { publicKey, keys } = await newReceiver()
     const { code, receiveToken } = await server.receive(publicKey)
     const page = await pageOf('page', chromium())
-    await address(page, code)
-    await send(page, TEXT)
+    await page.goto(`${recorded.url}/#>${code}`)
+    requests = []
+    // At once, while the key is still asked for: it is asked for once, so that no other is used than the one that is shown.
+    await page.evaluate((text) => {
+      const box = document.querySelector('#write-text') as HTMLTextAreaElement
+      box.value = text
+      box.dispatchEvent(new Event('input'))
+      box.form?.requestSubmit()
+    }, TEXT)
+    await writtenCode(page)
+    expect(requests.filter(({ path }) => path === '/api/load')).toHaveLength(1)
     const { text, seal } = await (await post('receive/wait', { code, receiveToken })).json()
     expect(await openReceived(keys, code, text, seal)).toBe(TEXT)
   })
@@ -465,6 +524,29 @@ describeIn(CHROMIUM, (chromium) => {
     await page.click(`#history [data-code=${taken}] .danger`)
     await page.until('the text to leave the list', (code) => !document.querySelector(`[data-code=${code}]`), taken)
     expect(requests.filter(({ path, body }) => path === '/api/erase' || body.includes(taken))).toEqual([])
+  })
+
+  test('texts that the server has lost, or that end in a moment, cost a person no more than one of his few misses', async () => {
+    const page = await pageOf('page', chromium())
+    await page.evaluate((server) => {
+      const lent = (place: number) => ({
+        ...{ code: `los${'abcd'[place]}`, eraseToken: `${place}`.repeat(22), server },
+        ...{ expiresAt: Date.now() + (place === 0 ? 8000 : 600_000), once: false, hasPassword: false },
+      })
+      localStorage.setItem('history', JSON.stringify([0, 1, 2, 3].map(lent)))
+    }, recorded.url)
+    requests = []
+    await page.reload()
+    await isReady(page)
+    await page.sees('#history .gone')
+    // Whatever makes the page look again.
+    await page.evaluate(() => {
+      for (let i = 0; i < 5; i++) document.dispatchEvent(new Event('visibilitychange'))
+    })
+    await write(page, 'another')
+    const asked = requests.filter(({ path }) => path === '/api/status').map(({ body }) => JSON.parse(body).code)
+    expect(asked).toHaveLength(1)
+    expect(asked).not.toContain('losa')
   })
 
   test('many texts are asked about in turn, and never more than a third of what a server allows', async () => {
@@ -505,6 +587,31 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await loadedText(await openPopup())).toBe(TEXT)
   })
 
+  test('a popup says at once when its letters are over', async () => {
+    const popup = await openExtension(chromium(), server)
+    await receive(popup)
+    await popup.says('#receive-words', /./)
+    server.clock.ahead += 10 * MINUTE
+    await server.pause()
+    server.resume()
+    await tells(popup, 'receiveOver')
+    await popup.seesNo('#receiving')
+    // Nor does a popup that is opened later take others for a field, of which nobody thinks any more.
+    await popup.click('#receive-start')
+    await receivingCode(popup)
+    await popup.evaluate(() =>
+      chrome.storage.session.set({ field: { tabId: -1, frameId: 0, askedAt: Date.now(), isReceiving: true } }),
+    )
+    await popup.close()
+    server.clock.ahead += 10 * MINUTE
+    await server.pause()
+    server.resume()
+    await poll('the field to be forgotten', async () => {
+      const kept = await chromium().inBackground(() => chrome.storage.session.get())
+      return !('waiting' in kept || 'field' in kept)
+    })
+  })
+
   test('a popup goes on waiting though the browser has ended the background, or has nowhere to keep a key', async () => {
     const popup = await openExtension(chromium(), server)
     const code = await receive(popup)
@@ -540,6 +647,13 @@ describeIn(CHROMIUM, (chromium) => {
         const { onClicked } = chrome.contextMenus as unknown as { onClicked: { dispatch(...args: unknown[]): void } }
         onClicked.dispatch({ menuItemId: 'receive-into-field', selectionText: '', frameId: 0 }, tab)
       })
+    await chromium().inBackground(() => {
+      const told: string[] = []
+      Object.assign(globalThis, { told })
+      chrome.notifications.create = new Proxy(chrome.notifications.create, {
+        apply: (create, self, [options]) => [told.push(options.message), Reflect.apply(create, self, [options])][1],
+      })
+    })
     for (const isClosed of [false, true]) {
       await site.puppet.bringToFront()
       await site.evaluate(() => {
@@ -555,6 +669,11 @@ describeIn(CHROMIUM, (chromium) => {
       await site.says('textarea', new RegExp(`^awritten ${isClosed}b$`))
       if (!isClosed) await popup.close()
     }
+    // Where no popup tells that it was not sealed.
+    const told = await poll('the notification', () =>
+      chromium().inBackground(() => (globalThis as unknown as { told: string[] }).told[0]),
+    )
+    expect(told).toBe(`${messages.intoFieldDone.message}\n${messages.receivePlain.message}`)
   })
 })
 
