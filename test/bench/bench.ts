@@ -681,6 +681,25 @@ async function measureMemory() {
   await server.stop()
 }
 
+/** The longest load of the text `a` at `url` until `work` is done, each by another client, in milliseconds. */
+async function longestLoad(url: string, work: Promise<unknown>, each = () => {}) {
+  let [longest, isOver] = [0, false]
+  const end = () => {
+    isOver = true
+  }
+  work.then(end, end)
+  for (let i = 0; !isOver; i++) {
+    const asked = performance.now()
+    const response = await fetch(url, { headers: { 'x-client': `203.0.${i % 200}.1` } })
+    if ((await response.text()) !== 'a') throw new Error(`The run is void: ${response.status}`)
+    longest = Math.max(longest, performance.now() - asked)
+    each()
+    await Bun.sleep(2)
+  }
+  await work
+  return longest
+}
+
 /** One address sends JSON that takes the longest to parse, a minute's worth of it at once; others load a text meanwhile. */
 async function measureWorst() {
   const server = await serve(database(), { CLIENT_IP_HEADER: 'x-client', REQUESTS_PER_MINUTE: '120' })
@@ -699,18 +718,10 @@ async function measureWorst() {
       await (await fetch(`${server.url}/api/write`, { method: 'POST', headers, body })).text()
     }
   })
-  let [longest, most, isOver] = [0, 0, false]
-  void Promise.all(attack).finally(() => {
-    isOver = true
-  })
-  for (let i = 0; !isOver; i++) {
-    const asked = performance.now()
-    const response = await fetch(`${server.url}/${code}`, { headers: { 'x-client': `203.0.${i % 200}.1` } })
-    if ((await response.text()) !== 'a') throw new Error(`The run is void: ${response.status}`)
-    longest = Math.max(longest, performance.now() - asked)
+  let most = 0
+  const longest = await longestLoad(`${server.url}/${code}`, Promise.all(attack), () => {
     most = Math.max(most, megabytes(server))
-    await Bun.sleep(5)
-  }
+  })
   report({
     what: 'longest load while one address does its worst',
     measured: ms(longest),
@@ -735,32 +746,17 @@ async function measureWaiters() {
   const hears = async (line: string) => {
     if ((await lines.read()).value?.trim() !== line) throw new Error(`The run is void: not ${line}`)
   }
-  /** The longest load until `work` is done, in milliseconds. */
-  async function longestLoad(work: Promise<unknown>) {
-    let [longest, isOver] = [0, false]
-    void work.finally(() => {
-      isOver = true
-    })
-    for (let i = 0; !isOver; i++) {
-      const asked = performance.now()
-      const response = await fetch(`${server.url}/${code}`, { headers: { 'x-client': `203.0.${i % 200}.1` } })
-      if ((await response.text()) !== 'a') throw new Error(`The run is void: ${response.status}`)
-      longest = Math.max(longest, performance.now() - asked)
-      await Bun.sleep(2)
-    }
-    await work
-    return longest
-  }
+  const during = (work: Promise<unknown>) => longestLoad(`${server.url}/${code}`, work)
   const goOn = () => others.stdin.write('\n')
   await hears('taken')
-  const idle = await longestLoad(Bun.sleep(5000))
+  const idle = await during(Bun.sleep(5000))
   const before = megabytes(server)
   goOn()
-  const arriving = await longestLoad(hears('waiting').then(() => Bun.sleep(2000))) // The server may be behind.
-  const waiting = await longestLoad(Bun.sleep(isQuick ? 1000 : 15_000))
+  const arriving = await during(hears('waiting').then(() => Bun.sleep(2000))) // The server may be behind.
+  const waiting = await during(Bun.sleep(isQuick ? 1000 : 15_000))
   const memory = megabytes(server)
   goOn()
-  const going = await longestLoad(hears('done'))
+  const going = await during(hears('done'))
   report({
     what: `longest load while ${n(waiters)} wait for a text`,
     measured: `${ms(waiting)}; while they arrive all at once ${ms(arriving)}, while each is written to ${ms(going)}`,
