@@ -10,11 +10,13 @@ import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
 import { temporaryPath } from './support/support.ts'
 
+type Selected = 'all' | 'end of the first line'
+
 /** What the page of `fixtures/editors.js` has for the tests. */
 declare global {
   function startEditor(name: string, text: string): Promise<void>
   function editorText(): string
-  function editorFollows(all?: boolean): boolean
+  function editorSelects(what: Selected): boolean
 }
 
 let server: TestServer
@@ -256,12 +258,15 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
     return page
   }
 
-  const follows = (page: Page) => page.until('the editor to have the selection', () => editorFollows())
-
-  const selectAll = (page: Page) =>
-    poll('all of the editor to be selected', async () => {
-      await page.press('Control', 'a')
-      return page.evaluate(() => editorFollows(true))
+  /** Selects by keys, again where an editor sets the selection back. */
+  const select = (page: Page, what: Selected) =>
+    poll(`${what} to be selected`, async () => {
+      if (what === 'all') await page.press('Control', 'a')
+      else {
+        await page.press('Control', 'Home')
+        await page.press('End')
+      }
+      return page.evaluate((what) => editorSelects(what as Selected), what)
     })
 
   /** Sends what is selected. */
@@ -295,7 +300,7 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
   test.each([...EDITORS, 'react-input', 'vue-input'])('all that is selected in %s is sent', async (name) => {
     const text = name.endsWith('input') ? 'one line' : LONG
     const page = await openEditor(name, text)
-    await selectAll(page)
+    await select(page, 'all')
     const sent = await send({ selectionText: 'not this' })
     expect(linesOf(sent.text)).toEqual(linesOf(text))
     expect(sent.told).toBe('')
@@ -305,7 +310,7 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
     'all that is selected in %s is sent while the popup has the focus',
     async (name) => {
       const page = await openEditor(name, LONG)
-      await selectAll(page)
+      await select(page, 'all')
       const popup = await popupThatOpens({ menuItemId: 'load-into-field' })
       await isReady(popup)
       const sent = await send({ selectionText: 'not this' })
@@ -315,9 +320,7 @@ function editorTests<P extends Page>(browser: () => Browser, { open, click, popu
 
   test.each(EDITORS)('%s is filled line by line, and its undo takes it back', async (name) => {
     const page = await openEditor(name, 'before\nlast')
-    await page.press('Control', 'Home')
-    await page.press('End')
-    await follows(page)
+    await select(page, 'end of the first line')
     expect(await fill(': one\ntwo\nthree\nfour')).toBe('intoFieldDone')
     expect(await page.evaluate(() => editorText())).toBe('before: one\ntwo\nthree\nfour\nlast')
     await page.press('Control', 'z')
