@@ -10,45 +10,21 @@ import { FIREFOX, FirefoxPopup } from './support/firefox.ts'
 import { describeIn, isReady, loadedText, openExtension, openPage, tells, write, writtenCode } from './support/homes.ts'
 import { isMissing as isNginxMissing, startNginx } from './support/nginx.ts'
 import { poll } from './support/poll.ts'
+import { type RecordedServer, record } from './support/recorder.ts'
 import { type TestServer, testServer } from './support/server.ts'
 import { MINUTE } from './support/support.ts'
 
 const TEXT = 'nobody else may read this\nنص 한글 🎈'
 
 let server: TestServer
-let recorder: Bun.Server<undefined>
-/** The server behind the recorder. */
-let recorded: TestServer
-/** All that came over the network: of each request its path and its body, and the answer. */
-let requests: { path: string; body: string; answer: string; at: number }[] = []
-/** Whether all who wait are let go at once, as a server does with the oldest of many under one code. */
-let isHasty = false
-
+/** The same server behind a recorder. */
+let recorded: RecordedServer
 beforeAll(async () => {
   server = await testServer()
-  recorder = Bun.serve({
-    port: 0,
-    hostname: '127.0.0.1',
-    idleTimeout: 60,
-    async fetch(request) {
-      const { pathname, search } = new URL(request.url)
-      const { method, headers, signal } = request
-      const recording = { path: pathname, body: await request.text(), answer: '', at: performance.now() }
-      requests.push(recording)
-      if (isHasty && pathname === '/api/receive/wait') return new Response(null, { status: 204 })
-      const answer = await fetch(server.url + pathname + search, {
-        ...{ method, headers, body: recording.body || undefined, redirect: 'manual', signal },
-        decompress: false,
-      }).catch(() => new Response('The server is away', { status: 502 }))
-      if (!pathname.startsWith('/api/')) return answer
-      recording.answer = await answer.text()
-      return new Response(recording.answer || null, { status: answer.status, headers: answer.headers })
-    },
-  })
-  recorded = { ...server, url: recorder.url.origin }
+  recorded = record(server)
 })
 afterAll(async () => {
-  await recorder.stop(true)
+  await recorded[Symbol.asyncDispose]()
   await server[Symbol.asyncDispose]()
 })
 
@@ -86,7 +62,7 @@ async function send(page: Page, text: string) {
 describeIn(CHROMIUM, (chromium) => {
   describeIn(FIREFOX, (firefox) => {
     test('a phone writes by the link that it scanned, and the desktop shows the text without a key pressed', async () => {
-      requests = []
+      recorded.requests = []
       const desktop = await pageOf('page', firefox())
       await desktop.resize(1280, 800)
       const code = await receive(desktop)
@@ -100,7 +76,7 @@ describeIn(CHROMIUM, (chromium) => {
       for (const id of ['#write-expiry', '#write-once', '#write-password', '#to-open']) await phone.seesNo(id)
       // Nothing was sent or asked for by the link alone.
       const ofReceiver = /\/api\/(receive|receive\/wait)$/
-      expect(requests.filter(({ path }) => path.startsWith('/api/') && !ofReceiver.test(path))).toEqual([])
+      expect(recorded.requests.filter(({ path }) => path.startsWith('/api/') && !ofReceiver.test(path))).toEqual([])
 
       await phone.type(TEXT.slice(0, 10), '#write-text')
       const words = await phone.says('#to-words', /^[a-z]{6} [a-z]{6}$/)
@@ -112,7 +88,7 @@ describeIn(CHROMIUM, (chromium) => {
       await phone.says('#written-seal', /^sealed$/)
       await phone.says('#written-receipt', /^loaded /)
 
-      const all = JSON.stringify(requests)
+      const all = JSON.stringify(recorded.requests)
       expect(all).toContain('1.hpke.')
       expect(all).not.toContain('nobody else')
       await poll(
@@ -149,7 +125,7 @@ describeIn(CHROMIUM, (chromium) => {
     ] as const)(
       'the %s of one browser receives, sealed, what another writes to its code',
       async (to, reader, from, writer) => {
-        requests = []
+        recorded.requests = []
         const reading = await pageOf(to, reader())
         const code = await receive(reading)
         const writing = await pageOf(from, writer())
@@ -158,7 +134,7 @@ describeIn(CHROMIUM, (chromium) => {
         await send(writing, TEXT)
         expect(await loadedText(reading)).toBe(TEXT)
         await reading.says('#loaded-note', /Received and sealed/)
-        expect(JSON.stringify(requests)).not.toContain('nobody else')
+        expect(JSON.stringify(recorded.requests)).not.toContain('nobody else')
       },
     )
   })
@@ -269,18 +245,18 @@ describeIn(CHROMIUM, (chromium) => {
   })
 
   test('a server that holds no question is asked ever more seldom', async () => {
-    isHasty = true
-    requests = []
+    recorded.isHasty = true
+    recorded.requests = []
     try {
       const page = await pageOf('page', chromium())
       await receive(page)
-      const asked = () => requests.filter(({ path }) => path === '/api/receive/wait').map(({ at }) => at)
+      const asked = () => recorded.requests.filter(({ path }) => path === '/api/receive/wait').map(({ at }) => at)
       await poll('the third question', async () => asked().length >= 3, 10_000)
       const [first = 0, second = 0, third = 0] = asked()
       expect(second - first).toBeGreaterThan(900)
       expect(third - second).toBeGreaterThan(1900)
     } finally {
-      isHasty = false
+      recorded.isHasty = false
     }
   })
 
@@ -313,7 +289,7 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('receive-start')
     await writer.fill('#write-text', 'too late')
     await poll('the end of the waiting', async () => (await curl(code, '')).status === 404)
-    requests = []
+    recorded.requests = []
     await writer.evaluate(async () => {
       const submit = document.querySelector('#write-submit') as HTMLButtonElement
       for (let press = 0; press < 2; press++) {
@@ -327,7 +303,7 @@ describeIn(CHROMIUM, (chromium) => {
     })
     await tells(writer, 'error_nobody_waits')
     await writer.sees('#to-row')
-    const written = requests.filter(({ path }) => path === '/api/write').map(({ body }) => JSON.parse(body).to)
+    const written = recorded.requests.filter(({ path }) => path === '/api/write').map(({ body }) => JSON.parse(body).to)
     expect(written).toEqual([code, code])
     expect(await writer.text('#write-text')).toBe('too late')
     await page.reload()
@@ -486,7 +462,7 @@ describeIn(CHROMIUM, (chromium) => {
     const { code, receiveToken } = await server.receive(publicKey)
     const page = await pageOf('page', chromium())
     await page.goto(`${recorded.url}/#>${code}`)
-    requests = []
+    recorded.requests = []
     // At once, while the key is still asked for: it is asked for once, so that no other is used than the one that is shown.
     await page.evaluate((text) => {
       const box = document.querySelector('#write-text') as HTMLTextAreaElement
@@ -495,7 +471,7 @@ describeIn(CHROMIUM, (chromium) => {
       box.form?.requestSubmit()
     }, TEXT)
     await writtenCode(page)
-    expect(requests.filter(({ path }) => path === '/api/load')).toHaveLength(1)
+    expect(recorded.requests.filter(({ path }) => path === '/api/load')).toHaveLength(1)
     const { text, seal } = await (await post('receive/wait', { code, receiveToken })).json()
     expect(await openReceived(keys, code, text, seal)).toBe(TEXT)
   })
@@ -516,14 +492,17 @@ describeIn(CHROMIUM, (chromium) => {
     await isReady(page)
     await page.says(`#history [data-code=${taken}] .left`, /^gone$/)
     // What is gone is asked about no more, and leaves the list without asking.
-    requests = []
+    recorded.requests = []
     await page.click(`#history [data-code=${taken}] .danger`)
     await page.says(`#history [data-code=${taken}] .danger`, /Really/)
     // More than a double click.
-    await poll('another question', async () => requests.filter(({ path }) => path === '/api/status').length > 0)
+    await poll(
+      'another question',
+      async () => recorded.requests.filter(({ path }) => path === '/api/status').length > 0,
+    )
     await page.click(`#history [data-code=${taken}] .danger`)
     await page.until('the text to leave the list', (code) => !document.querySelector(`[data-code=${code}]`), taken)
-    expect(requests.filter(({ path, body }) => path === '/api/erase' || body.includes(taken))).toEqual([])
+    expect(recorded.requests.filter(({ path, body }) => path === '/api/erase' || body.includes(taken))).toEqual([])
   })
 
   test('texts that the server has lost, or that end in a moment, cost a person no more than one of his few misses', async () => {
@@ -535,7 +514,7 @@ describeIn(CHROMIUM, (chromium) => {
       })
       localStorage.setItem('history', JSON.stringify([0, 1, 2, 3].map(lent)))
     }, recorded.url)
-    requests = []
+    recorded.requests = []
     await page.reload()
     await isReady(page)
     await page.sees('#history .gone')
@@ -544,7 +523,9 @@ describeIn(CHROMIUM, (chromium) => {
       for (let i = 0; i < 5; i++) document.dispatchEvent(new Event('visibilitychange'))
     })
     await write(page, 'another')
-    const asked = requests.filter(({ path }) => path === '/api/status').map(({ body }) => JSON.parse(body).code)
+    const asked = recorded.requests
+      .filter(({ path }) => path === '/api/status')
+      .map(({ body }) => JSON.parse(body).code)
     expect(asked).toHaveLength(1)
     expect(asked).not.toContain('losa')
   })
@@ -556,8 +537,8 @@ describeIn(CHROMIUM, (chromium) => {
       codes.push(await write(page, `text ${i}`))
       await page.click('#write-another')
     }
-    requests = []
-    const asked = () => requests.filter(({ path }) => path === '/api/status')
+    recorded.requests = []
+    const asked = () => recorded.requests.filter(({ path }) => path === '/api/status')
     await poll('all to be asked about', async () => new Set(asked().map(({ body }) => body)).size === 4, 10_000)
     const times = asked().map(({ at }) => at)
     for (const [i, at] of times.slice(1).entries()) expect(at - (times[i] ?? 0)).toBeGreaterThan(1300)

@@ -14,6 +14,7 @@ import {
   write,
   writtenCode,
 } from './support/homes.ts'
+import { type RecordedServer, record } from './support/recorder.ts'
 import { type TestServer, testServer } from './support/server.ts'
 
 const TEXT = 'nobody else may read this'
@@ -21,32 +22,14 @@ const TEXT = 'nobody else may read this'
 const PASSWORD = 'kakikukotomapasu'
 
 let server: TestServer
-let recorder: Bun.Server<undefined>
-/** The server behind the recorder. */
-let recorded: TestServer
-/** All that came over the network. */
-let requests: string[] = []
-
+/** The same server behind a recorder. */
+let recorded: RecordedServer
 beforeAll(async () => {
   server = await testServer()
-  recorder = Bun.serve({
-    port: 0,
-    hostname: '127.0.0.1',
-    async fetch(request) {
-      const { pathname, search } = new URL(request.url)
-      const body = await request.text()
-      requests.push([request.url, JSON.stringify([...request.headers]), body].join('\n'))
-      const { method, headers } = request
-      return fetch(server.url + pathname + search, {
-        ...{ method, headers, body: body || undefined, redirect: 'manual' },
-        decompress: false,
-      })
-    },
-  })
-  recorded = { ...server, url: recorder.url.origin }
+  recorded = record(server)
 })
 afterAll(async () => {
-  await recorder.stop(true)
+  await recorded[Symbol.asyncDispose]()
   await server[Symbol.asyncDispose]()
 })
 
@@ -64,7 +47,7 @@ describeIn(CHROMIUM, (chromium) => {
     ] as const)(
       'a text sealed by the %s of one browser is opened by another, and nobody between reads it',
       async (from, writer, to, reader) => {
-        requests = []
+        recorded.requests = []
         const code = await write(await pageOf(from, writer()), TEXT, { password: PASSWORD, once: true })
         const page = await pageOf(to, reader())
         await askFor(page, code)
@@ -72,8 +55,8 @@ describeIn(CHROMIUM, (chromium) => {
         await page.type(PASSWORD, '#load-password')
         await page.click('#load-submit')
         expect(await loadedText(page)).toBe(TEXT)
-        const all = requests.join('\n')
-        expect(all).toContain('"seal":"1.argon2id.')
+        const all = JSON.stringify(recorded.requests)
+        expect(recorded.requests.map(({ body }) => body).join()).toContain('"seal":"1.argon2id.')
         expect(all).not.toContain(TEXT)
         expect(all).not.toContain(PASSWORD)
       },
@@ -83,11 +66,11 @@ describeIn(CHROMIUM, (chromium) => {
   test('a text that was not sealed gets its password only from who has read that it was not', async () => {
     const code = await server.write(TEXT, { password: PASSWORD })
     const page = await openPage(chromium(), recorded)
-    requests = []
+    recorded.requests = []
     await askFor(page, code)
     await tells(page, 'error_not_sealed')
     await page.type(PASSWORD, '#load-password')
-    expect(requests.join('\n')).not.toContain(PASSWORD)
+    expect(JSON.stringify(recorded.requests)).not.toContain(PASSWORD)
     await page.click('#load-submit')
     expect(await loadedText(page)).toBe(TEXT)
   })
@@ -95,7 +78,7 @@ describeIn(CHROMIUM, (chromium) => {
   test('a password that was pasted with the code is sent to an unsealed text by no second press', async () => {
     const code = await server.write(TEXT, { password: PASSWORD })
     const page = await openPage(chromium(), recorded)
-    requests = []
+    recorded.requests = []
     await page.click('#load-tab')
     await page.fill('#load-code', `${code} ${PASSWORD}`)
     await page.press('Enter')
@@ -103,7 +86,7 @@ describeIn(CHROMIUM, (chromium) => {
     await page.press('Enter')
     await page.click('#load-submit')
     await page.until('both presses to be answered', () => !document.querySelector('[aria-busy]'))
-    expect(requests.join('\n')).not.toContain(PASSWORD)
+    expect(JSON.stringify(recorded.requests)).not.toContain(PASSWORD)
     await page.type(PASSWORD, '#load-password')
     await page.click('#load-submit')
     expect(await loadedText(page)).toBe(TEXT)
@@ -143,12 +126,12 @@ describeIn(CHROMIUM, (chromium) => {
     await other.click('#load-submit')
     await tells(other, 'error_wrong_password')
     // What the text is sealed with is known by now.
-    requests = []
+    recorded.requests = []
     server.query(`UPDATE text SET once = 1 WHERE code = '${code}'`)
     await other.fill('#load-password', PASSWORD)
     await other.click('#load-submit')
     await tells(other, 'error_seal_tampered')
-    expect(requests.filter((request) => request.includes('/api/load'))).toHaveLength(1)
+    expect(recorded.requests.filter(({ path }) => path === '/api/load')).toHaveLength(1)
   })
 
   test('it is said before a password is typed whether it stays here, and after the text is written whether it is sealed', async () => {
@@ -167,14 +150,14 @@ describeIn(CHROMIUM, (chromium) => {
 
   test('on plain http the password goes to the server, which is said before and after; what is sealed is opened elsewhere', async () => {
     const sealed = await write(await openPage(chromium(), recorded), TEXT, { password: PASSWORD })
-    requests = []
+    recorded.requests = []
     const page = await chromium().open(recorded.url.replace('127.0.0.1', 'plain.test'))
     await isReady(page)
     await page.click('#write-password')
     await page.says('#write-seal', /the server will see the password/)
     const code = await write(page, TEXT, { password: PASSWORD })
     await page.says('#written-seal', /password, not sealed/)
-    expect(requests.join('\n')).toContain(PASSWORD)
+    expect(JSON.stringify(recorded.requests)).toContain(PASSWORD)
     expect(await server.load(code, PASSWORD)).toBe(TEXT)
     await askFor(page, sealed)
     await tells(page, 'error_seal_insecure')
