@@ -5,7 +5,7 @@ import en from '../extension/_locales/en/messages.json'
 import type { Browser, Page } from './support/browsers.ts'
 import { CHROMIUM, Chromium, type ChromiumPage } from './support/chromium.ts'
 import { FIREFOX, type Firefox, type FirefoxGlobals, type FirefoxPage, FirefoxPopup } from './support/firefox.ts'
-import { describeIn, isReady, openExtension, tells } from './support/homes.ts'
+import { describeIn, forgetAll, isReady, tells } from './support/homes.ts'
 import { poll } from './support/poll.ts'
 import { type TestServer, testServer } from './support/server.ts'
 import { temporaryPath } from './support/support.ts'
@@ -91,7 +91,7 @@ const chromiumHands = (browser: () => Chromium): Hands<ChromiumPage> => {
   return {
     click,
     async open(url) {
-      await (await openExtension(browser(), server)).close()
+      await (await forgetAll(browser(), server)).close()
       const page = await browser().open(url)
       await (await browser().openPopup(page)).close()
       return page
@@ -138,7 +138,7 @@ const firefoxHands = (browser: () => Firefox): Hands<FirefoxPage> => {
   return {
     click,
     async open(url) {
-      await (await openExtension(browser(), server)).close()
+      await (await forgetAll(browser(), server)).close()
       return browser().open(url)
     },
     async popupThatOpens(menu) {
@@ -510,7 +510,7 @@ describeIn(CHROMIUM, (chromium) => {
   editorTests(chromium, hands)
 
   test('a field in a page of the browser’s own is closed, and the person is told', async () => {
-    await (await openExtension(chromium(), server)).close()
+    await (await forgetAll(chromium(), server)).close()
     await chromium().open('chrome://version')
     const popup = await hands.popupThatOpens({ menuItemId: 'load-into-field' })
     await popup.type(await server.write(FOUR), '#load-code')
@@ -518,7 +518,7 @@ describeIn(CHROMIUM, (chromium) => {
   })
 
   test('the notification tells what a selection may have lost', async () => {
-    await (await openExtension(chromium(), server)).close()
+    await (await forgetAll(chromium(), server)).close()
     await chromium().open('chrome://version')
     await chromium().inBackground(() => {
       const { create } = chrome.notifications

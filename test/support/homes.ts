@@ -36,6 +36,14 @@ export async function openPage(browser: Browser, server: TestServer, at = ''): P
 
 /** Opens the extension's popup as a page, with nothing remembered from before, for `server`. */
 export async function openExtension(browser: Browser, server: TestServer): Promise<Page> {
+  const page = await forgetAll(browser, server)
+  await page.goto(`${browser.extension}popup.html`)
+  await isReady(page)
+  return page
+}
+
+/** Leaves nothing remembered in the extension but that it is for `server`; returns its page of options. */
+export async function forgetAll(browser: Browser, server: TestServer): Promise<Page> {
   // Not in the popup, which would write down a receipt that it asked for before all was forgotten.
   const page = await browser.open(`${browser.extension}options.html`)
   await isReady(page)
@@ -44,8 +52,6 @@ export async function openExtension(browser: Browser, server: TestServer): Promi
     await chrome.storage.local.clear()
     await chrome.storage.local.set({ server })
   }, server.url)
-  await page.goto(`${browser.extension}popup.html`)
-  await isReady(page)
   return page
 }
 
