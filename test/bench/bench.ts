@@ -318,7 +318,8 @@ async function measureFlask() {
   const fill = Bun.spawnSync(['/usr/bin/python3', app, 'FILL'], { env, stderr: 'ignore' })
   const modules = '/usr/lib/apache2/modules'
   if (!fill.success || !existsSync(join(modules, 'mod_wsgi.so'))) {
-    return report({ what: `load beside ${what}`, measured: 'it is not installed here' })
+    const packages = 'apache2 libapache2-mod-wsgi-py3 python3-flask-{cors,limiter,sqlalchemy}'
+    return report({ what: `load beside ${what}`, measured: `it is not installed here: ${packages}` })
   }
   const port = 20_000 + (process.pid % 10_000)
   writeFileSync(
@@ -400,7 +401,8 @@ Require all granted
 async function measureWormhole() {
   const what = 'a text from one console to another'
   if (!Bun.which('wormhole') || !Bun.which('twistd3')) {
-    return report({ what: `${what}, beside magic-wormhole`, measured: 'it is not installed here' })
+    const packages = 'magic-wormhole python3-magic-wormhole-mailbox-server'
+    return report({ what: `${what}, beside magic-wormhole`, measured: `it is not installed here: ${packages}` })
   }
   const port = 30_000 + (process.pid % 10_000)
   const mailbox = Bun.spawn(
@@ -478,7 +480,7 @@ async function measurePasswords() {
     hashes.push(performance.now() - started)
   }
   const most = (availableParallelism() * 1000) / median(hashes)
-  const server = await serve(database())
+  const server = await serve(database(), { CLIENT_IP_HEADER: 'x-client' }) // Each client has a share of the hashes.
   const plain = await post<{ code: string }>(server, 'write', { text: 'hello' })
   const locked = await post<{ code: string }>(server, 'write', { text: 'hello', password: 'secret' })
   const ask = { BODY: JSON.stringify({ code: plain.code }), connections: 1 }
@@ -491,6 +493,7 @@ async function measurePasswords() {
     const idle = await drive(load, ask)
     const hashing = drive(`${server.url}/api/${route}`, {
       BODY: JSON.stringify(body),
+      SPREAD: 8,
       connections: 8,
       seconds: 3 * SECONDS,
     })
