@@ -375,8 +375,8 @@ Require all granted
     ]) {
       const rates: [number[], number[]] = [[], []]
       for (let pair = 0; pair <= PAIRS; pair++) {
-        // Apache sometimes closes a connection on which a request is under way.
-        const [one, other] = [await drive(ours, how), await drive(asked, { ...how, tolerated: 0.001 })]
+        // Apache sometimes closes a connection on which a request is under way, and a slow machine has few requests.
+        const [one, other] = [await drive(ours, how), await drive(asked, { ...how, tolerated: 0.005 })]
         if (pair === 0) continue // It warms up.
         rates[0].push(one.rate)
         rates[1].push(other.rate)
