@@ -3,7 +3,7 @@ import { rateLimit } from 'elysia-rate-limit'
 import { networksOf } from './client.ts'
 import { type Count, type Counters, createCounters, type Limit, type LimitEvent } from './db/counters.ts'
 import { duration, Refusal } from './errors.ts'
-import { DAY, events, longestWait, MINUTE, refuseWhile, take } from './limits.ts'
+import { DAY, events, longestWait, longestWaitAfter, MINUTE, refuseWhile, take } from './limits.ts'
 import { createMisses, describeMisses } from './misses.ts'
 import { hasTurn } from './password.ts'
 import type { Settings } from './settings.ts'
@@ -120,10 +120,14 @@ export function createGuard(
 
   /** Admits an event that this server counts for itself, and counts it. */
   function admit(limit: Limit, client: string): Readonly<Count> {
-    const [event] = events([limit, client])
-    if (!event) return { count: 0, endsAt: now() + MINUTE }
-    refuseWhile(longestWait([event], ownRequests.known([event], now()), now()), 'too_many_requests')
-    return ownRequests.add([event], now())[0] as Count
+    const at = now()
+    if (limit.max === 0) return { count: 0, endsAt: at + MINUTE }
+    const event = [{ limit, key: client, amount: 1 }]
+    const counts = ownRequests.add(event, at)
+    const wait = longestWaitAfter(event, counts, at)
+    if (wait > 0) ownRequests.subtract(event, at)
+    refuseWhile(wait, 'too_many_requests')
+    return counts[0] as Count
   }
 
   const receivingOf = (client: string) =>

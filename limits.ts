@@ -12,23 +12,19 @@ type Counts = readonly Readonly<Count>[]
 export const events = (...all: [limit: Limit, key: string, amount?: number][]): LimitEvent[] =>
   all.flatMap(([limit, key, amount = 1]) => (limit.max > 0 ? [{ limit, key, amount }] : []))
 
-/** Milliseconds until there is room for each of `events` beside what is counted; 0 where there is. */
-export function longestWait(events: LimitEvent[], counts: Counts, now: number) {
-  let wait = 0
-  for (const [at, { limit, amount }] of events.entries()) {
+/**
+ * Milliseconds until there is room for each of `events` beside what is counted; 0 where there is.
+ * @param times 0 where they are among what is counted
+ */
+export const longestWait = (events: LimitEvent[], counts: Counts, now: number, times: 0 | 1 = 1) =>
+  events.reduce((longest, { limit, amount }, at) => {
     const counted = counts[at]
-    if (counted && counted.count + amount > limit.max) wait = Math.max(wait, counted.endsAt - now)
-  }
-  return wait
-}
+    return counted && counted.count + times * amount > limit.max ? Math.max(longest, counted.endsAt - now) : longest
+  }, 0)
 
 /** The same once `events` themselves are among what is counted. */
 export const longestWaitAfter = (events: LimitEvent[], counts: Counts, now: number) =>
-  longestWait(
-    events.map((event) => ({ ...event, amount: 0 })),
-    counts,
-    now,
-  )
+  longestWait(events, counts, now, 0)
 
 /** Counts the events, or none of them where one has no room: returns those, with how long each has to wait. */
 export async function take(counters: Counters, taken: LimitEvent[], now: number) {

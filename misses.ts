@@ -65,15 +65,15 @@ export function createMisses(perHour: number, now: () => number, counters: Count
    * Renews the share of its misses that a client has: all of them, until those of the last hour, all clients together,
    * would find more than `FOUND_A_DAY`; then the fewer the more.
    */
-  function shareNow() {
-    if (now() < shareUntil && now() > shareUntil - MINUTE) return
-    const part = Math.floor(now() / PART)
+  function renewShare(now: number) {
+    if (now < shareUntil && now > shareUntil - MINUTE) return
+    const part = Math.floor(now / PART)
     const parts = Array.from({ length: PARTS + 1 }, (_, ago): [Limit, string] => [everybody, `${part - ago}`])
-    const lately = counters.known(events(...parts), now()).reduce((sum, { count }) => sum + count, 0)
+    const lately = counters.known(events(...parts), now).reduce((sum, { count }) => sum + count, 0)
     const foundADay = (24 * lately * living()) / CODES
     const before = share
     share = Math.max(LEAST_SHARE, Math.min(1, FOUND_A_DAY / foundADay))
-    shareUntil = now() + 1000
+    shareUntil = now + 1000
     if (share !== before) made.clear()
   }
 
@@ -83,8 +83,8 @@ export function createMisses(perHour: number, now: () => number, counters: Count
   })
 
   /** What `client` is counted by, for itself (the hour first) and with each network above it; who misses for the first time is counted apart. */
-  function eventsOf(client: string) {
-    shareNow()
+  function eventsOf(client: string, now: number) {
+    renewShare(now)
     const known = made.get(client)
     if (known) return known
     const own = events([limit('misses', HOUR, 1), client], [limit('day-misses', DAY, HOURS_A_DAY), client])
@@ -103,15 +103,16 @@ export function createMisses(perHour: number, now: () => number, counters: Count
 
   /** Milliseconds that a client must wait before it may look anything up, as far as this process knows. */
   function waitOf(client: string): number {
-    const { own, networks } = eventsOf(client)
-    const known = (events: LimitEvent[]) => counters.known(events, now())
+    const at = now()
+    const { own, networks } = eventsOf(client, at)
+    const known = (events: LimitEvent[]) => counters.known(events, at)
     const counts = known(own)
-    let wait = longestWait(own, counts, now())
+    let wait = longestWait(own, counts, at)
     for (const { together, first } of networks) {
-      const full = longestWait(together, known(together), now())
+      const full = longestWait(together, known(together), at)
       if (full === 0) continue
       const hasMissed = (counts[1]?.count ?? 0) > 0
-      wait = Math.max(wait, hasMissed ? full : Math.min(full, longestWait(first, known(first), now())))
+      wait = Math.max(wait, hasMissed ? full : Math.min(full, longestWait(first, known(first), at)))
     }
     return wait
   }
@@ -134,7 +135,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     const lockEvent = events([locks, client])
     // Nothing is awaited before it is counted: the next of a burst finds it counted.
     const [locked] = counters.known(lockEvent, at)
-    const { own: unlocked, networks } = eventsOf(client)
+    const { own: unlocked, networks } = eventsOf(client, at)
     const lock = LOCKS[Math.min(locked?.count ?? 0, LOCKS.length - 1)]
     const own = unlocked.map((event, i) => (i === 0 ? { ...event, limit: { ...event.limit, lock } } : event))
     const counted = [...own, ...networks.flatMap(({ together }) => together)]
@@ -169,9 +170,10 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     /** Admits a look-up that has found something: to be asked before anybody is told of it. */
     async admitLookUp(client: string, message?: string) {
       if (counters.read !== counters.known) {
-        const { own, networks } = eventsOf(client)
+        const at = now()
+        const { own, networks } = eventsOf(client, at)
         // What this process knows is of now, once it has asked.
-        await counters.read([...own, ...networks.flatMap(({ together, first }) => [...together, ...first])], now())
+        await counters.read([...own, ...networks.flatMap(({ together, first }) => [...together, ...first])], at)
       }
       refuseLookUp(client, message)
     },
@@ -196,15 +198,16 @@ export function createMisses(perHour: number, now: () => number, counters: Count
     async forgive(client: string, code: string, hasPassword: boolean) {
       const missed = remembered.size > 0 && remembered.get(client)
       if (!missed) return
+      const at = now()
       let [glimpses, mistyped] = [0, 0]
-      for (const [other, at] of missed) {
+      for (const [other, missedAt] of missed) {
         if (!isAlmost(other, code)) continue
         missed.delete(other)
-        if (now() - at >= HOUR) continue
+        if (at - missedAt >= HOUR) continue
         if (other !== code) mistyped++
         else if (hasPassword) glimpses++
       }
-      const { own, networks } = eventsOf(client)
+      const { own, networks } = eventsOf(client, at)
       const all = [...own, ...networks.flatMap(({ together }) => together)]
       const forgiven = all.map((event) => ({
         ...event,
@@ -212,7 +215,7 @@ export function createMisses(perHour: number, now: () => number, counters: Count
       }))
       await counters.subtract(
         forgiven.filter(({ amount }) => amount > 0),
-        now(),
+        at,
       )
     },
   }
