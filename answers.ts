@@ -1,6 +1,6 @@
 /** How a refusal is answered: its schemas for OpenAPI, what a thrown error means, and the answer itself. */
 import { type TSchema, Type as t } from '@sinclair/typebox'
-import { status, ValidationError } from 'elysia'
+import { type Context, status, ValidationError } from 'elysia'
 import { ERRORS, type ErrorCode, Refusal } from './errors.ts'
 import { log } from './log.ts'
 import { PLAIN_TEXT, wantsPage } from './request.ts'
@@ -150,6 +150,45 @@ export function answer(
   }
   // Hidden from the JSON routes' types, which would otherwise have to reckon with it.
   return status(refusal.status, text as never)
+}
+
+/** Sets of headers that are remembered: of a text, of JSON, and few others. */
+const REMEMBERED_HEADERS = 8
+
+type HeadersRecord = Context['set']['headers']
+
+const isSame = (one: HeadersRecord, other: HeadersRecord) => {
+  for (const name in one) if (one[name] !== other[name]) return false
+  for (const name in other) if (!(name in one)) return false
+  return true
+}
+
+/** Headers that differ from one request to the next, and name a code or an installation of the extension. */
+const isPersonal = (headers: HeadersRecord) => 'location' in headers || 'access-control-allow-origin' in headers
+
+/** Makes what answers with a text or with JSON. Its headers are made once: anew each time they take longer than reading a text. */
+export function createResponder() {
+  const made: [HeadersRecord, Headers][] = []
+
+  function headersOf(record: HeadersRecord): Headers {
+    const known = made.find(([other]) => isSame(record, other))
+    if (known) return known[1]
+    const headers = new Headers(record as Record<string, string>)
+    made.unshift([record, headers])
+    made.length = Math.min(made.length, REMEMBERED_HEADERS)
+    return headers
+  }
+
+  /** Returns what is Elysia's to answer. */
+  return ({ responseValue: body, set }: { responseValue?: unknown; set: Context['set'] }) => {
+    const { headers: record, status } = set
+    const isText = typeof body === 'string'
+    const isOurs = isText || (typeof body === 'object' && body?.constructor === Object)
+    if (!isOurs || typeof status !== 'number' || isPersonal(record)) return body as undefined
+    const init = { status, headers: headersOf(record) }
+    Object.assign(set, { headers: {}, status: 200 }) // Elysia would make another answer of this one and what is set.
+    return isText ? new Response(body, init) : Response.json(body, init)
+  }
 }
 
 /** Logs all of an error but the values that a request brought: a failed query's message and parameters hold them. */

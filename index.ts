@@ -16,6 +16,7 @@ import {
   answer,
   answers,
   createMethods,
+  createResponder,
   errorBody,
   JSON_ERRORS,
   LOAD_ERRORS,
@@ -106,6 +107,7 @@ export function createApp(
           maxAge: 86_400,
         }),
       )
+      .mapResponse(createResponder())
       .onError(({ error, code, path, request, set }) => {
         let refusal = toRefusal(error, code)
         // A code takes every address of one word, which may be one of ours with another method.
