@@ -30,11 +30,12 @@ export const longestWaitAfter = (events: LimitEvent[], counts: Counts, now: numb
 export async function take(counters: Counters, taken: LimitEvent[], now: number) {
   if (taken.length === 0) return []
   const counts = await counters.add(taken, now)
+  if (longestWaitAfter(taken, counts, now) === 0) return []
   const full = taken.flatMap((event, at) => {
     const wait = longestWaitAfter([event], counts.slice(at), now)
     return wait > 0 ? [{ limit: event.limit, wait }] : []
   })
-  if (full.length > 0) await counters.subtract(taken, now)
+  await counters.subtract(taken, now)
   return full
 }
 

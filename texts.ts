@@ -1,5 +1,5 @@
 /** Writing, loading, erasing and receiving as every route does it: the limits are asked, passwords and tokens hashed, the store called. */
-import { hash, randomBytes } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { writerOf } from './client.ts'
 import type { LentText, Receipt, Store } from './db/store.ts'
 import { invalid, Refusal, tooLarge } from './errors.ts'
@@ -44,6 +44,9 @@ const SEALED_TO_KEY = /^1\.hpke\./
 
 const NOBODY_WAITS =
   'Nobody waits for a text under this code any more: it came already, the time is over, or the code is mistyped.'
+
+/** 128 random bits. */
+const newToken = () => crypto.getRandomValues(Buffer.alloc(16)).toString('base64url')
 
 const sha256 = (token: string) => hash('sha256', token, 'buffer')
 
@@ -105,7 +108,7 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, wait
     await guard.admitWrite(client, 0)
     const expiresAt = await guard.admitReceiving(client)
     try {
-      const receiveToken = randomBytes(16).toString('base64url')
+      const receiveToken = newToken()
       const receiveTokenHash = sha256(receiveToken)
       const kept = { receiveTokenHash, publicKey, eraseTokenHash: receiveTokenHash, expiresAt }
       const empty = { body: '', passwordHash: null, seal: null, once: false, writer: writerOf(client) }
@@ -189,7 +192,7 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, wait
       }
       await guard.admitWrite(client, size)
       try {
-        const eraseToken = randomBytes(16).toString('base64url')
+        const eraseToken = newToken()
         if (to !== undefined) {
           const code = to.trim()
           const expiresAt = await fill(client, code, text, eraseToken, seal ?? null)

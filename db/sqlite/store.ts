@@ -1,4 +1,5 @@
 /** The store on SQLite: what becomes of texts and codes there. */
+import type { SQLQueryBindings } from 'bun:sqlite'
 import { isUtf8 } from 'node:buffer'
 import {
   and,
@@ -59,12 +60,18 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   }
   const texts = (where: SQL | undefined) => db.delete(text).where(where).returning(returned).prepare()
 
+  /**
+   * A statement of Drizzle's, run without it: it maps rows, and fills in values, column by column, which takes longer than
+   * reading one. Values come in the order of the statement, and rows as it names them.
+   */
+  const direct = <Row, Values extends SQLQueryBindings[]>(statement: { toSQL(): { sql: string } }) =>
+    sqlite.query<Row, Values>(statement.toSQL().sql)
+
   const columns = Object.entries(getTableColumns(text))
   const decoded = columns.filter(([, column]) => column.mapFromDriverValue !== Column.prototype.mapFromDriverValue)
   const reading = (where: SQL) => {
-    // Drizzle maps rows column by column, which takes longer than reading one: here they come as the schema names them.
     const named = Object.fromEntries(columns.map(([name, column]) => [name, sql`${column}`.as(name)]))
-    const row = sqlite.query<Record<string, unknown>, [string]>(db.select(named).from(text).where(where).toSQL().sql)
+    const row = direct<Record<string, unknown>, [string]>(db.select(named).from(text).where(where))
     const bytes = db
       .select({ body: sql<Buffer>`CAST(${text.body} AS BLOB)` })
       .from(text)
@@ -87,18 +94,19 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
   const findText = reading(eq(text.code, sql.placeholder('code')))
   /** Reads the whole table: the sign keeps SQLite from its index. */
   const searchText = reading(sql`+${text.code} = ${sql.placeholder('code')}`)
-  const takeFreeCode = db
-    .delete(code)
-    .where(
-      eq(
-        code.code,
-        sql`(SELECT ${code.code} FROM ${code} WHERE ${code.code} >= ${sql.placeholder('from')}
+  const takeFreeCode = direct<{ code: string }, [from: string, now: number]>(
+    db
+      .delete(code)
+      .where(
+        eq(
+          code.code,
+          sql`(SELECT ${code.code} FROM ${code} WHERE ${code.code} >= ${sql.placeholder('from')}
           AND (${code.restsUntil} IS NULL OR ${code.restsUntil} <= ${now}) ORDER BY ${code.code} LIMIT 1)`,
-      ),
-    )
-    .returning()
-    .prepare()
-  const insertText = db.insert(text).values(placeholders(text)).prepare()
+        ),
+      )
+      .returning({ code: code.code }),
+  )
+  const insertText = direct(db.insert(text).values(placeholders(text)))
   const tokenHash = sql.placeholder('tokenHash')
   const isLiving = and(eq(text.code, sql.placeholder('code')), gt(text.expiresAt, now))
   const deleteLiving = texts(
@@ -202,10 +210,12 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
     while ((await commit(() => deleteReceipts.run({ upTo }).changes)) > 0) {}
   }
 
+  const insert = (added: LentText) => insertText.run(...columns.map(([name]) => added[name as keyof LentText]))
+
   /** Takes a random free code out of the pool: the first at or after a random one, beginning anew at the end. */
   function drawCode(at: number): string | undefined {
     if (at < noCodesUntil) return undefined
-    const drawn = takeFreeCode.get({ from: randomCode(), now: at }) ?? takeFreeCode.get({ from: '', now: at })
+    const drawn = takeFreeCode.get(randomCode(), at) ?? takeFreeCode.get('', at)
     if (drawn) return drawn.code
     // The whole pool was read in vain: not again before there can be a code, nor in less than a second.
     const next = count(
@@ -229,7 +239,7 @@ export async function openSqliteStore(path: string, options: StoreOptions): Prom
       try {
         code = await commit(() => {
           const code = drawCode(now)
-          if (code !== undefined) insertText.run({ ...added, code, createdAt: now } satisfies LentText)
+          if (code !== undefined) insert({ ...added, code, createdAt: now })
           return code
         })
       } catch (error) {
