@@ -41,7 +41,7 @@ import { createPage } from './page.ts'
 import { createParsers } from './parsers.ts'
 import { createRaw } from './raw.ts'
 import { createReceive } from './receive.ts'
-import { code, eraseToken, expiresAt, expiresIn, fields, password, seal, text } from './schemas.ts'
+import { code, eraseToken, expiresAt, expiresIn, fields, flag, password, seal, text } from './schemas.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { createTexts } from './texts.ts'
 import { createWaiting } from './waiting.ts'
@@ -136,9 +136,7 @@ export function createApp(
           expiresIn: t.Optional(expiresIn(settings)),
           password: t.Optional(password),
           seal: t.Optional(seal),
-          once: t.Optional(
-            t.Boolean({ description: 'Must be true or false: whether the first load deletes the text.' }),
-          ),
+          once: flag('whether the first load deletes the text'),
           to: t.Optional(code),
         }),
         response: {
@@ -153,9 +151,9 @@ export function createApp(
       })
       .post(
         '/api/load',
-        async ({ body: { code, password, take }, request }) => {
+        async ({ body: { code, password, take, waiting }, request }) => {
           const keepOnce = take === false ? 'only_once' : undefined
-          const loaded = await texts.load(who(request), { code: code.trim(), password, keepOnce, request })
+          const loaded = await texts.load(who(request), { code: code.trim(), password, keepOnce, waiting, request })
           return { ...loaded, expiresAt: new Date(loaded.expiresAt).toISOString() }
         },
         {
@@ -163,9 +161,8 @@ export function createApp(
           body: fields({
             code,
             password: t.Optional(password),
-            take: t.Optional(
-              t.Boolean({ description: 'Must be true or false: false leaves a text that can be read only once.' }),
-            ),
+            take: flag('false leaves a text that can be read only once'),
+            waiting: flag('true asks for who waits for a text, and gives none'),
           }),
           response: {
             200: t.Object({

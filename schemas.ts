@@ -7,6 +7,9 @@ import type { Settings } from './settings.ts'
 export const fields = <T extends Parameters<typeof t.Object>[0]>(properties: T) =>
   t.Object(properties, { additionalProperties: false })
 
+/** A field that may be left out. */
+export const flag = (what: string) => t.Optional(t.Boolean({ description: `Must be true or false: ${what}.` }))
+
 export const code = t.String({
   pattern: '^\\s*[A-Za-z]{4}\\s*$',
   description: 'Must be four letters, a–z or A–Z. White space around them is ignored.',

@@ -34,6 +34,8 @@ interface Loading {
   password?: string
   /** The refusal of a text that can be read only once, where this load is not to take it. */
   keepOnce?: 'use_post' | 'only_once'
+  /** Whether this asks for nothing but who waits for a text. */
+  waiting?: boolean
   /** The refusal of a sealed text, where whoever asks could not open it. */
   sealed?: () => Refusal
   request: Request
@@ -225,13 +227,15 @@ export function createTexts(store: Store, guard: Guard, settings: Settings, wait
     /**
      * @param request says when the client has gone, who then takes nothing
      */
-    async load(client: string, { code, password, keepOnce, sealed, request }: Loading) {
-      let found = await find(client, code)
+    async load(client: string, { code, password, keepOnce, waiting: isForWaiting, sealed, request }: Loading) {
+      const message = isForWaiting ? NOBODY_WAITS : undefined
+      let found = await find(client, code, message)
       if (found.receiveTokenHash !== null) {
-        if (found.body !== '') throw await guard.miss(client, code)
+        if (found.body !== '') throw await guard.miss(client, code, message)
         await guard.countGlimpse(client, code)
         throw new Refusal('receiving', { publicKey: found.publicKey ?? undefined })
       }
+      if (isForWaiting) throw await guard.miss(client, code, message)
       const { passwordHash } = found
       const seal = found.seal ?? undefined
       if (passwordHash !== null) await guard.countGlimpse(client, code)

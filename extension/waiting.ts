@@ -10,7 +10,6 @@ import {
   isOver,
   keepWriteKey,
   type Loaded,
-  loadHere,
   now,
   type Outcome,
   Problem,
@@ -75,14 +74,13 @@ async function newReceiver() {
 /** The key of whoever waits under `code`; undefined where it waits without one, or this browser has none to seal with. Throws a `Problem`. */
 export async function receiverOf(code: string): Promise<string | undefined> {
   try {
-    await loadHere({ code, take: false })
+    // A text that lies there is not given: its writer would be told that it was loaded.
+    await answerOf(call(await serverAddress()).api.load.post({ code, waiting: true }, request()), () => false)
   } catch (problem) {
     const { reason, details } = Problem.of(problem)
     if (reason === 'receiving') return canSeal() && (await newReceiver()) ? details.publicKey : undefined
-    // No text lies there, or one that nobody waits for.
-    if (!/^(not_found|not_sealed|password_required|only_once|seal_\w+)$/.test(reason)) throw problem
+    throw reason === 'not_found' ? new Problem('nobody_waits') : problem
   }
-  throw new Problem('nobody_waits')
 }
 
 /** The text, once there is one; undefined where the time is up. In the extension its background waits, also for a popup that closes. Throws a `Problem`. */

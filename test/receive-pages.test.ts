@@ -422,6 +422,15 @@ describeIn(CHROMIUM, (chromium) => {
     expect(await server.load(await writtenCode(page))).toBe('typed before')
   })
 
+  test('who mistakes the code of a text for one that waits does not load it', async () => {
+    const { code, eraseToken } = await server.post<{ code: string; eraseToken: string }>('/api/write', { text: 'hers' })
+    const page = await pageOf('page', chromium())
+    await page.click('#to-open')
+    await page.type(code, '#to-code')
+    await tells(page, 'error_nobody_waits')
+    expect(await server.post('/api/status', { code, eraseToken })).toMatchObject({ state: 'waiting', loads: 0 })
+  })
+
   test('a server with write keys asks for one before it lends a code, and not of who writes to it', async () => {
     await using guarded = await testServer({ WRITE_KEYS: 'anna:anna-has-this-key' })
     const page = await openPage(chromium(), guarded)

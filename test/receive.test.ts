@@ -160,6 +160,29 @@ test('a code that waits is told to whoever loads it, with the key that it waits 
   expect(await json(waitFor(there, sealed))).toEqual({ text: 'c2VhbGVk', seal: SEAL })
 })
 
+test('who asks for nothing but who waits is given no text, and told alike of all that nobody waits under', async () => {
+  await using there = await service({ MISSES_PER_HOUR: '6' })
+  const ask = (code: string) => there.post('/api/load', { code, waiting: true })
+  const lent = await receive(there, { publicKey: PUBLIC_KEY })
+  expect((await json<{ error: object }>(ask(lent.code))).error).toMatchObject({
+    code: 'receiving',
+    publicKey: PUBLIC_KEY,
+  })
+
+  const written = await json<{ code: string; eraseToken: string }>(there.post('/api/write', { text: 'a text' }))
+  const others = [{ once: true }, { password: 'p' }].map((more) =>
+    json<{ code: string }>(there.post('/api/write', { text: 'another', ...more })),
+  )
+  const codes = [written.code, ...(await Promise.all(others)).map(({ code }) => code), 'qQzZ']
+  const answers = []
+  for (const code of codes) answers.push(await (await ask(code)).text())
+  expect(new Set(answers).size).toBe(1)
+  expect(answers[0]).toContain('Nobody waits for a text under this code')
+  expect(await json(statusOf(there, written))).toMatchObject({ state: 'waiting', loads: 0 })
+  // Each was a guess.
+  expect([(await ask('qQzY')).status, (await ask('qQzX')).status]).toEqual([404, 429])
+})
+
 test('what does not belong to a text for somebody who waits is refused, and nothing is taken', async () => {
   await using there = await service()
   const lent = await receive(there)

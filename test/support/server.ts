@@ -39,6 +39,8 @@ export async function testServer(env: Record<string, string> = {}) {
     clock,
     settings,
     query: stored.query,
+    /** Asks a JSON route past every browser; returns the body of the answer. */
+    post,
     /** Writes a text past every browser; returns its code. */
     write: async (text: string, more: { expiresIn?: number; password?: string; once?: boolean } = {}) =>
       (await post<{ code: string }>('/api/write', { text, ...more })).code,
