@@ -1,4 +1,4 @@
-/** How a refusal is answered: its schemas for OpenAPI, what a thrown error means, and the answer itself. */
+/** How requests are answered: texts and JSON; refusals, their schemas for OpenAPI, and what a thrown error means. */
 import { type TSchema, Type as t } from '@sinclair/typebox'
 import { type Context, status, ValidationError } from 'elysia'
 import { ERRORS, type ErrorCode, Refusal } from './errors.ts'
