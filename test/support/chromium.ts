@@ -44,10 +44,16 @@ export class ChromiumPage extends Page {
   }
 
   async goto(url: string) {
-    await this.puppet.goto(url)
+    await Promise.race([this.#loads(), this.puppet.goto(url)])
   }
   async reload() {
-    await this.puppet.reload()
+    await Promise.race([this.#loads(), this.puppet.reload()])
+  }
+  /** Puppeteer waits for an answer too: where a service worker answers after a redirect, at times for one that it overlooked. */
+  async #loads() {
+    for (const event of ['framenavigated', 'load'] as const) {
+      await new Promise<unknown>((resolve) => this.puppet.once(event, resolve))
+    }
   }
   async evaluate<A extends Argument[], R>(script: (...args: A) => R | Promise<R>, ...args: A) {
     return (await this.puppet.evaluate(sourceOf(script, args))) as R
